@@ -1,0 +1,3 @@
+//! `conformance`: proves a container runtime and an image tool against the OCI specifications.
+
+fn main() {}

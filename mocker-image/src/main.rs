@@ -1,0 +1,3 @@
+//! `mocker-image`: turns registry images into OCI bundles.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `mocker-runtime`: runs OCI bundles.
+
+fn main() {}
