@@ -1,3 +1,11 @@
 //! `conformance`: proves a container runtime and an image tool against the OCI specifications.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

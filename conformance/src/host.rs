@@ -1,0 +1,273 @@
+//! What this machine can do, and how a test leaves, waits and finds programs.
+//!
+//! A test that cannot run here says so with `skip`, nowhere else: each skip is a line in the file that
+//! `MOCKER_SKIPS` names, and the scripts count those lines.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// A feature of the machine that a test needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Effective user id 0.
+    Root,
+    /// Not root: what happens to an ordinary user.
+    NotRoot,
+    /// Controllers in cgroup v1 hierarchies (pure or hybrid).
+    CgroupV1,
+    /// One pure cgroup v2 hierarchy at /sys/fs/cgroup.
+    CgroupV2,
+    /// systemd is pid 1.
+    Systemd,
+    /// A user namespace can be made.
+    UserNamespace,
+    /// The kernel has overlayfs.
+    Overlay,
+    /// This program is in PATH.
+    Program(&'static str),
+    /// This path is there (a device, a file of /proc or /sys).
+    Path(&'static str),
+}
+
+impl Need {
+    /// Whether this machine has it.
+    pub fn is_met(self) -> bool {
+        match self {
+            Self::Root => is_root(),
+            Self::NotRoot => !is_root(),
+            Self::CgroupV1 => cgroup() != Cgroup::V2 && cgroup() != Cgroup::None,
+            Self::CgroupV2 => cgroup() == Cgroup::V2,
+            Self::Systemd => Path::new("/run/systemd/system").is_dir(),
+            Self::UserNamespace => user_namespaces(),
+            Self::Overlay => {
+                std::fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("\toverlay\n"))
+            }
+            Self::Program(name) => on_path(name).is_some(),
+            Self::Path(path) => Path::new(path).symlink_metadata().is_ok(),
+        }
+    }
+
+    /// One word for the report of skips.
+    pub fn name(self) -> String {
+        match self {
+            Self::Program(name) => format!("program:{name}"),
+            Self::Path(path) => format!("path:{path}"),
+            Self::NotRoot => "not-root".to_owned(),
+            Self::CgroupV1 => "cgroup-v1".to_owned(),
+            Self::CgroupV2 => "cgroup-v2".to_owned(),
+            Self::UserNamespace => "user-namespace".to_owned(),
+            plain => format!("{plain:?}").to_lowercase(),
+        }
+    }
+}
+
+/// How the machine mounts cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cgroup {
+    /// Only v1 hierarchies.
+    V1,
+    /// v1 hierarchies with the controllers, beside a v2 one without.
+    Hybrid,
+    /// One v2 hierarchy at /sys/fs/cgroup.
+    V2,
+    /// Nothing is mounted.
+    None,
+}
+
+/// How this process's mount namespace shows cgroups.
+pub fn cgroup() -> Cgroup {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let has = |kind: &str| mounts.lines().any(|line| line.split(' ').nth(2) == Some(kind));
+    let pure = mounts.lines().any(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        words.get(1..3) == Some(&["/sys/fs/cgroup", "cgroup2"])
+    });
+    match (has("cgroup"), has("cgroup2")) {
+        _ if pure => Cgroup::V2,
+        (true, true) => Cgroup::Hybrid,
+        (true, false) => Cgroup::V1,
+        _ => Cgroup::None,
+    }
+}
+
+/// Whether the effective user is root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn user_namespaces() -> bool {
+    on_path("unshare").is_some_and(|unshare| {
+        Command::new(unshare)
+            .args(["--user", "true"])
+            .status()
+            .is_ok_and(|s| s.success())
+    })
+}
+
+/// An executable file of this name in PATH or one of the usual folders for root.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = [
+        "/usr/local/sbin",
+        "/usr/local/bin",
+        "/usr/sbin",
+        "/usr/bin",
+        "/sbin",
+        "/bin",
+    ]
+    .map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(usual)
+        .map(|dir| dir.join(name))
+        .find(|file| {
+            file.metadata()
+                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        })
+}
+
+/// Whether the test has to end here because this machine lacks what it needs; the skip is counted.
+///
+/// ```no_run
+/// use conformance::host::{Need, skip};
+/// if skip("limits_reach_the_v2_files", Need::CgroupV2) {
+///     return;
+/// }
+/// ```
+#[must_use = "a test that lacks something has to return"]
+pub fn skip(test: &str, need: Need) -> bool {
+    if need.is_met() {
+        return false;
+    }
+    record(test, &need.name());
+    true
+}
+
+/// Writes the line: a skip that nobody can count is worse than a failure, so an unwritable file panics.
+#[expect(
+    clippy::print_stderr,
+    clippy::panic,
+    reason = "the reader of a test's output must see it"
+)]
+fn record(test: &str, feature: &str) {
+    eprintln!("skipped: {test}: this host has no {feature}");
+    let Some(path) = std::env::var_os("MOCKER_SKIPS") else {
+        return;
+    };
+    let line = format!("{test}\t{feature}\n");
+    let written = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .and_then(|mut f| f.write_all(line.as_bytes()));
+    if let Err(error) = written {
+        panic!("write a line to MOCKER_SKIPS={}: {error}", path.display());
+    }
+}
+
+/// Polls until the condition holds; an error that names `what` when it does not within `limit`.
+pub fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
+    let end = Instant::now() + limit;
+    let mut pause = Duration::from_millis(1);
+    while !condition() {
+        if Instant::now() >= end {
+            bail!("waited {} s in vain for {what}", limit.as_secs_f32());
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// A program of this workspace: in `MOCKER_BIN_DIR`, or beside the running test's own executable.
+///
+/// # Panics
+/// When it was not built: no test of it can go on.
+#[expect(
+    clippy::panic,
+    reason = "a missing program is a mistake of the person who runs the tests"
+)]
+pub fn program(name: &str) -> PathBuf {
+    match find_program(name) {
+        Some(found) => found,
+        None => panic!(
+            "{name} is not built: run `cargo build --workspace` with the same profile and target directory, \
+             or set MOCKER_BIN_DIR"
+        ),
+    }
+}
+
+/// The same, without a panic.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    if let Some(dir) = std::env::var_os("MOCKER_BIN_DIR") {
+        return Some(Path::new(&dir).join(name)).filter(|path| path.is_file());
+    }
+    let own = std::env::current_exe().ok()?;
+    own.ancestors()
+        .skip(1)
+        .take(4)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// The cargo target directory that the running program was built into.
+pub fn target_dir() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    own.ancestors()
+        .find(|dir| dir.join("CACHEDIR.TAG").is_file())
+        .map(Path::to_owned)
+}
+
+/// A command in a mount namespace of its own: whatever it mounts, this machine does not see. Needs root.
+pub fn in_mount_namespace(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private", "--"])
+        .arg(program);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_in_vain_names_what_was_waited_for() {
+        let error = wait_until(Duration::from_millis(5), "the moon", || false)
+            .unwrap_err()
+            .to_string();
+        assert!(error.ends_with("in vain for the moon"), "{error}");
+    }
+
+    #[test]
+    fn a_program_in_path_is_found_and_another_is_not() {
+        assert!(Need::Program("sh").is_met());
+        assert!(!Need::Program("no-such-program-here").is_met());
+        assert!(!Need::Path("/no/such/path").is_met());
+    }
+
+    #[test]
+    fn privileged_mounts_of_a_command_stay_its_own() {
+        if skip("privileged_mounts_of_a_command_stay_its_own", Need::Root) {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            "mount -t tmpfs none {0} && echo inside > {0}/file",
+            dir.path().display()
+        );
+        assert!(
+            in_mount_namespace("sh")
+                .args(["-c", &script])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
