@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by check, e2e and test: named steps, their logs kept, honest totals.
 
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 TARGET=${CARGO_TARGET_DIR:-$PWD/target}
 LOGS=$TARGET/logs/${0##*/}
 rm -rf "$LOGS"

@@ -1,0 +1,94 @@
+//! What a container can leave on a machine: mounts, cgroups, network namespaces, processes.
+//!
+//! Other tests may run at the same time: what appeared during a test and is ours or goes away soon is not
+//! a trace, so the proof waits for what is new to vanish.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use conformance::host::wait_until;
+
+/// The machine before a test.
+pub(crate) struct Traces(BTreeSet<String>);
+
+impl Traces {
+    pub(crate) fn now() -> Result<Self> {
+        Ok(Self(snapshot()?))
+    }
+
+    /// Waits until nothing is left that was not there before.
+    pub(crate) fn are_gone(&self) -> Result<()> {
+        let mut left: BTreeSet<String> = snapshot()?.difference(&self.0).cloned().collect();
+        wait_until(Duration::from_secs(30), "what the test made to vanish", || {
+            if let Ok(now) = snapshot() {
+                left.retain(|trace| now.contains(trace));
+            }
+            left.is_empty()
+        })
+        .with_context(|| format!("left behind: {left:#?}"))
+    }
+}
+
+fn snapshot() -> Result<BTreeSet<String>> {
+    let mut all = BTreeSet::new();
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    all.extend(mounts.lines().map(|line| format!("mount {line}")));
+    cgroups(Path::new("/sys/fs/cgroup"), &mut all);
+    if let Ok(names) = fs::read_dir("/run/netns") {
+        all.extend(
+            names
+                .flatten()
+                .map(|name| format!("network namespace {}", name.path().display())),
+        );
+    }
+    let ours = namespaces("self").context("our own namespaces")?;
+    let strangers = processes()?.into_iter().filter(|process| {
+        namespaces(&process.pid).is_some_and(|theirs| theirs != ours)
+            || process.line.contains("mocker-runtime")
+    });
+    all.extend(strangers.map(|process| format!("process {} {}", process.pid, process.line)));
+    Ok(all)
+}
+
+/// Every folder below; what vanishes meanwhile is no matter.
+fn cgroups(dir: &Path, all: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            all.insert(format!("cgroup {}", entry.path().display()));
+            cgroups(&entry.path(), all);
+        }
+    }
+}
+
+/// Which mount and PID namespaces a process is in; nothing when it has gone.
+fn namespaces(pid: &str) -> Option<[std::path::PathBuf; 2]> {
+    let link = |kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
+    Some([link("mnt")?, link("pid")?])
+}
+
+pub(crate) struct Process {
+    pub(crate) pid: String,
+    /// Its command line, words separated by blanks.
+    pub(crate) line: String,
+}
+
+/// All processes that this PID namespace sees.
+pub(crate) fn processes() -> Result<Vec<Process>> {
+    let pids = fs::read_dir("/proc")?
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let numbers = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    Ok(numbers
+        .filter_map(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line)
+                .replace('\0', " ")
+                .trim_end()
+                .to_owned();
+            Some(Process { pid, line })
+        })
+        .collect())
+}
