@@ -1,3 +1,7 @@
 //! `mocker-runtime`: runs OCI bundles.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mocker_runtime::main()
+}

@@ -1,0 +1,47 @@
+//! The bundle: a directory with `config.json`.
+
+pub(crate) mod check;
+pub(crate) mod config;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result, WhileDoing};
+use config::Config;
+
+/// A bundle's directory and the bytes of its `config.json`.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    dir: PathBuf,
+    text: Vec<u8>,
+}
+
+impl Bundle {
+    /// Reads `config.json` below `dir`, which is made absolute against the working directory.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let dir =
+            std::path::absolute(dir).while_doing(|| format!("make the path {} absolute", dir.display()))?;
+        let file = dir.join("config.json");
+        match std::fs::read(&file) {
+            Ok(text) => Ok(Self { dir, text }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::new(
+                Kind::NotFound,
+                format!("bundle {} has no config.json", dir.display()),
+            )),
+            Err(error) => Err(error).while_doing(|| format!("read {}", file.display())),
+        }
+    }
+
+    /// The absolute path of the directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The config, parsed and checked.
+    pub(crate) fn config(&self) -> Result<Config<'_>> {
+        let act = || self.dir.join("config.json").display().to_string();
+        let config: Config<'_> = serde_json::from_slice(&self.text).while_doing(act)?;
+        check::check(&config).while_doing(act)?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,249 @@
+//! The container's cgroups: found, made, filled, killed, removed.
+//!
+//! One `Cgroup` stands for the container's directory in every hierarchy that the host mounts: the one
+//! of version 2, or each of version 1 (and, on a hybrid host, the version 2 tree beside them, which has
+//! no controllers but `cgroup.kill`).
+
+mod detect;
+mod device;
+mod tree;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use detect::mode;
+
+use detect::hierarchies;
+
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::plan::{CgroupMode, cgroup as plan};
+use crate::sys::signal;
+
+/// The container's directory in one hierarchy, as the record keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dir {
+    /// The controllers, as /proc/self/cgroup names them; empty for version 2
+    pub(crate) controllers: String,
+    /// Where the hierarchy is mounted
+    pub(crate) mount: PathBuf,
+    pub(crate) path: PathBuf,
+    /// How many directories were made, from `path` upwards; those above it go with it if they are empty then
+    pub(crate) made: usize,
+}
+
+/// The container's directory in all hierarchies.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Cgroup {
+    dirs: Vec<Dir>,
+}
+
+impl Cgroup {
+    /// Where the directories will be; nothing is made yet.
+    pub(crate) fn locate(plan: &plan::Cgroup, mode: CgroupMode, id: &str) -> Result<Self> {
+        let dirs = hierarchies(mode)?.into_iter().map(|hierarchy| {
+            let path = hierarchy.locate(&plan.path, id);
+            Dir {
+                controllers: hierarchy.controllers,
+                mount: hierarchy.mount,
+                path,
+                made: 0,
+            }
+        });
+        Ok(Self { dirs: dirs.collect() })
+    }
+
+    /// Makes the directories and writes all limits; leaves nothing behind when it fails.
+    pub(crate) fn make(&mut self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
+        self.dirs
+            .iter_mut()
+            .try_for_each(tree::make)
+            .and_then(|()| self.limit(plan, mode))
+            .inspect_err(|_| {
+                // Only what was made here; the error to report is the first one.
+                self.dirs
+                    .iter()
+                    .filter(|dir| dir.made > 0)
+                    .try_for_each(tree::remove)
+                    .ok();
+            })
+    }
+
+    fn limit(&self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
+        plan.writes.iter().try_for_each(|write| self.write(write))?;
+        match mode {
+            CgroupMode::V1 => self.write_device_lists(&plan.devices),
+            CgroupMode::V2 => self.attach_device_program(&plan.devices),
+            CgroupMode::None => Ok(()),
+        }
+    }
+
+    /// The directory that has a controller.
+    fn dir_of(&self, controller: &str) -> Option<&Dir> {
+        self.dirs
+            .iter()
+            .find(|dir| dir.controllers.split(',').any(|name| name == controller))
+            .or_else(|| {
+                self.dirs
+                    .iter()
+                    .find(|dir| dir.controllers.is_empty() && self.dirs.len() == 1)
+            })
+    }
+
+    fn write(&self, write: &plan::Write) -> Result<()> {
+        let plan::Write {
+            controller,
+            file,
+            value,
+        } = write;
+        let Some(dir) = self.dir_of(controller) else {
+            return Err(Error::unsupported(format!(
+                "set {file} to {value}: this host has no cgroup controller {controller:?}"
+            )));
+        };
+        match write_file(&dir.path, file, value) {
+            Err(Errno::NOENT) => Err(Error::unsupported(format!(
+                "set {file} to {value}: cgroup {} has no such file, since controller {controller:?} or a \
+                 feature of it is not available there",
+                dir.path.display()
+            ))),
+            result => result.while_doing(|| format!("write {value:?} to {}", dir.path.join(file).display())),
+        }
+    }
+
+    fn write_device_lists(&self, rules: &[plan::Rule]) -> Result<()> {
+        let Some(dir) = self.dir_of("devices") else {
+            return Err(Error::unsupported(
+                "this host has no cgroup controller \"devices\"",
+            ));
+        };
+        for (file, line) in device::lists(rules) {
+            write_file(&dir.path, file, &line)
+                .while_doing(|| format!("write {line:?} to {}", dir.path.join(file).display()))?;
+        }
+        Ok(())
+    }
+
+    fn attach_device_program(&self, rules: &[plan::Rule]) -> Result<()> {
+        let Some(dir) = self.unified_dir() else {
+            return Ok(());
+        };
+        let fd = open_dir(&dir.path)?;
+        let program = crate::sys::bpf::load_device_program(&device::program(rules))?;
+        crate::sys::bpf::attach_device_program(fd.as_fd(), program.as_fd())
+    }
+
+    /// The directory in the tree of version 2, if the host mounts one.
+    fn unified_dir(&self) -> Option<&Dir> {
+        self.dirs.iter().find(|dir| dir.controllers.is_empty())
+    }
+
+    /// An open directory for `CLONE_INTO_CGROUP`.
+    pub(crate) fn open_unified(&self) -> Result<Option<OwnedFd>> {
+        self.unified_dir().map(|dir| open_dir(&dir.path)).transpose()
+    }
+
+    /// Moves a process into the directories of version 1 (it was born in that of version 2).
+    pub(crate) fn add(&self, pid: i32) -> Result<()> {
+        for dir in self.dirs.iter().filter(|dir| !dir.controllers.is_empty()) {
+            write_file(&dir.path, "cgroup.procs", &pid.to_string())
+                .while_doing(|| format!("move process {pid} to cgroup {}", dir.path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Kills every process in the cgroup and below it.
+    pub(crate) fn kill_all(&self) -> Result<()> {
+        if let Some(dir) = self.unified_dir() {
+            match write_file(&dir.path, "cgroup.kill", "1") {
+                Ok(()) => return Ok(()),
+                Err(Errno::NOENT) => {} // no such cgroup any more, or Linux before 5.14
+                Err(errno) => {
+                    return Err(errno).while_doing(|| format!("kill cgroup {}", dir.path.display()));
+                }
+            }
+        }
+        self.signal_each(libc::SIGKILL)
+    }
+
+    /// Sends a signal to every process in the cgroup and below it, until no new ones appear.
+    pub(crate) fn signal_each(&self, number: i32) -> Result<()> {
+        let Some(dir) = self
+            .dirs
+            .iter()
+            .find(|dir| dir.controllers == "pids")
+            .or_else(|| self.dirs.first())
+        else {
+            return Ok(());
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        loop {
+            let fresh: Vec<i32> = tree::processes(&dir.path)?
+                .into_iter()
+                .filter(|pid| seen.insert(*pid))
+                .collect();
+            if fresh.is_empty() {
+                return Ok(());
+            }
+            for pid in fresh {
+                match signal::open_pid(pid).and_then(|fd| signal::send(fd.as_fd(), number)) {
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(errno) => return Err(errno).while_doing(|| format!("signal process {pid}")),
+                }
+            }
+        }
+    }
+
+    /// Removes the directories with all below them; waits a while for dying processes to leave.
+    pub(crate) fn remove(&self) -> Result<()> {
+        self.dirs.iter().rev().try_for_each(tree::remove)
+    }
+
+    /// The directories with their controllers, for the container's own /sys/fs/cgroup.
+    pub(crate) fn dirs(&self) -> &[Dir] {
+        &self.dirs
+    }
+}
+
+fn open_dir(path: &Path) -> Result<OwnedFd> {
+    crate::sys::path::open(path, OFlags::PATH | OFlags::DIRECTORY)
+}
+
+/// Writes one line in one call.
+fn write_file(dir: &Path, file: &str, value: &str) -> std::result::Result<(), Errno> {
+    let fd = rustix::fs::open(dir.join(file), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(fd, value.as_bytes()).map(drop)
+}
+
+fn read_file(dir: impl AsFd, file: &str) -> std::result::Result<String, Errno> {
+    crate::sys::proc::read_all(rustix::fs::openat(
+        dir,
+        file,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+/// Opens for reading below a path.
+fn read_at(dir: &Path, file: &str) -> std::result::Result<String, Errno> {
+    let dir: OwnedFd = rustix::fs::open(
+        dir,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let dir: BorrowedFd<'_> = dir.as_fd();
+    read_file(dir, file)
+}
+
+/// An error for a cgroup that somebody else uses.
+fn in_use(path: &Path) -> Error {
+    Error::new(
+        Kind::Exists,
+        format!("cgroup {} has processes in it", path.display()),
+    )
+    .with_hint("another container, or something else, uses this linux.cgroupsPath")
+}

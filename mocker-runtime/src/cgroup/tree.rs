@@ -1,0 +1,175 @@
+//! Directories of one hierarchy: made with controllers handed down, removed bottom up.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use super::{Dir, in_use, read_at, write_file};
+use crate::error::{Error, Kind, Result, WhileDoing};
+
+/// How long dying processes may keep a cgroup busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes the directory and what is missing above it. One that is there already must be empty.
+pub(super) fn make(dir: &mut Dir) -> Result<()> {
+    dir.made = make_path(dir).while_doing(|| format!("make cgroup {}", dir.path.display()))?;
+    if dir.made == 0 {
+        check_unused(&dir.path)
+    } else {
+        Ok(())
+    }
+}
+
+/// Gives the number of directories made.
+fn make_path(dir: &Dir) -> Result<usize> {
+    // Another container's end may remove an empty directory between two steps of ours: begin again.
+    for _ in 0..16 {
+        match try_make_path(dir) {
+            Err(error) if error.is_errno(Errno::NOENT) => {}
+            result => return result,
+        }
+    }
+    Err(Error::new(
+        Kind::Internal,
+        "something keeps removing the directories above it",
+    ))
+}
+
+fn try_make_path(dir: &Dir) -> Result<usize> {
+    let below = dir.path.strip_prefix(&dir.mount).unwrap_or(Path::new(""));
+    let mut here = dir.mount.clone();
+    let mut made = 0;
+    for name in below {
+        if dir.controllers.is_empty() {
+            hand_down(&here);
+        }
+        let parent = here.clone();
+        here.push(name);
+        match rustix::fs::mkdir(&here, Mode::from_raw_mode(0o755)) {
+            Ok(()) => made += 1,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno).while_doing(|| format!("mkdir {}", here.display())),
+        }
+        if dir.controllers == "cpuset" {
+            inherit_cpuset(&parent, &here)?;
+        }
+    }
+    Ok(made)
+}
+
+/// Lets children of `dir` use every controller that it has. What fails here is named when a limit needs it.
+fn hand_down(dir: &Path) {
+    let (Ok(have), Ok(handed)) = (
+        read_at(dir, "cgroup.controllers"),
+        read_at(dir, "cgroup.subtree_control"),
+    ) else {
+        return;
+    };
+    let handed: Vec<&str> = handed.split_whitespace().collect();
+    let missing: Vec<String> = have
+        .split_whitespace()
+        .filter(|c| !handed.contains(c))
+        .map(|c| format!("+{c}"))
+        .collect();
+    if missing.is_empty() || write_file(dir, "cgroup.subtree_control", &missing.join(" ")).is_ok() {
+        return;
+    }
+    // All or nothing failed: one that cannot be handed down must not keep back the others.
+    for controller in missing {
+        write_file(dir, "cgroup.subtree_control", &controller).ok();
+    }
+}
+
+/// A cpuset of version 1 starts empty, and nothing can run in it until it has processors and memory nodes.
+fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let value = read_at(child, file).while_doing(|| format!("read {}", child.join(file).display()))?;
+        if value.trim().is_empty() {
+            let value =
+                read_at(parent, file).while_doing(|| format!("read {}", parent.join(file).display()))?;
+            write_file(child, file, value.trim())
+                .while_doing(|| format!("write {:?} to {}", value.trim(), child.join(file).display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a cgroup that has processes, which would be killed with the container, or that is frozen.
+fn check_unused(path: &Path) -> Result<()> {
+    if !processes(path)?.is_empty() {
+        return Err(in_use(path));
+    }
+    if read_at(path, "cgroup.freeze").is_ok_and(|text| text.trim() == "1") {
+        return Err(Error::new(
+            Kind::Exists,
+            format!("cgroup {} is frozen", path.display()),
+        ));
+    }
+    Ok(())
+}
+
+/// All processes in a cgroup and below it.
+pub(super) fn processes(path: &Path) -> Result<Vec<i32>> {
+    let mut out = match read_at(path, "cgroup.procs") {
+        // NODEV: it has been removed; OPNOTSUPP: it is threaded, and its processes are listed above it
+        Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => Vec::new(),
+        text => parse_pids(&text.while_doing(|| format!("read {}/cgroup.procs", path.display()))?),
+    };
+    for child in children(path) {
+        out.extend(processes(&child)?);
+    }
+    Ok(out)
+}
+
+fn parse_pids(text: &str) -> Vec<i32> {
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn children(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(std::result::Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Removes a container's directory, and those above it that were made for it and are empty now.
+pub(super) fn remove(dir: &Dir) -> Result<()> {
+    remove_tree(&dir.path, Instant::now() + PATIENCE)
+        .while_doing(|| format!("remove cgroup {}", dir.path.display()))?;
+    for above in dir.path.ancestors().skip(1).take(dir.made.saturating_sub(1)) {
+        if rustix::fs::rmdir(above).is_err() {
+            break; // in use by another container by now
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(path: &Path, deadline: Instant) -> Result<()> {
+    let mut pause = Duration::from_micros(100);
+    loop {
+        match rustix::fs::rmdir(path) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY | Errno::NOTEMPTY) => {
+                for child in children(path) {
+                    remove_tree(&child, deadline)?;
+                }
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+        if rustix::fs::rmdir(path).is_ok() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(in_use(path));
+        }
+        // The kernel tells of a dying process's departure in version 2 only; look again, less and less often.
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}

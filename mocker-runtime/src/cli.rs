@@ -1,0 +1,135 @@
+//! The command line: words to one call, and the only place that prints and decides on the exit status.
+
+mod create;
+mod delete;
+mod kill;
+mod run;
+mod start;
+mod state;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+
+use clap::{Parser, Subcommand};
+
+use crate::container::Root;
+use crate::error::{Error, Result, WhileDoing};
+use crate::log::{self, Format};
+
+/// The exit status of errors of ours, wrong usage too.
+const FAILURE: u8 = 1;
+
+/// What docker reads: the version, `commit: C` (given at build by whoever makes a release), `spec: V`.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("MOCKER_COMMIT").unwrap_or("unknown");
+    format!(
+        "version {}\ncommit: {commit}\nspec: {}",
+        env!("CARGO_PKG_VERSION"),
+        crate::SPEC_VERSION
+    )
+});
+
+/// Runs OCI bundles: a low-level container runtime in the place of runc
+#[derive(Debug, Parser)]
+#[command(name = "mocker-runtime", version = VERSION.as_str(), disable_help_subcommand = true, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all commands share.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Directory of all containers' state [default: /run/mocker, for a user $XDG_RUNTIME_DIR/mocker]
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// File for warnings and the reason of a failure
+    #[arg(long, global = true, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Form of the lines in the log file
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
+    log_format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Create(create::Create),
+    Delete(delete::Delete),
+    Kill(kill::Kill),
+    Run(run::Run),
+    Start(start::Start),
+    State(state::State),
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match cli.run() {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            log::fail(&error.to_string(), error.hint());
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> Result<u8> {
+        if let Some(file) = &self.global.log {
+            log::open(file, self.global.log_format)?;
+        }
+        let root = Root::new(self.global.root)?;
+        match self.command {
+            Command::Create(create) => create.run(&root).map(|()| 0),
+            Command::Delete(delete) => delete.run(&root).map(|()| 0),
+            Command::Kill(kill) => kill.run(&root).map(|()| 0),
+            Command::Run(run) => run.run(&root),
+            Command::Start(start) => start.run(&root).map(|()| 0),
+            Command::State(state) => state.run(&root).map(|()| 0),
+        }
+    }
+}
+
+/// Help and version go to stdout; wrong words are one line on stderr.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // A closed stdout is no reason to fail.
+        std::io::stdout()
+            .write_all(error.render().to_string().as_bytes())
+            .ok();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let first = text
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    log::fail(&line, Some("see mocker-runtime --help"));
+    ExitCode::from(FAILURE)
+}
+
+/// Prints a document.
+fn print(document: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(document).while_doing(|| "write the document")?;
+    writeln!(std::io::stdout(), "{text}").while_doing(|| "print")
+}
+
+/// A path on the command line belongs to the caller's working directory.
+fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    path.map(|path| {
+        std::path::absolute(&path)
+            .map_err(Error::from)
+            .while_doing(|| format!("make the path {} absolute", path.display()))
+    })
+    .transpose()
+}

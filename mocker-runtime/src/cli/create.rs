@@ -1,0 +1,98 @@
+//! `create`: from words to one call, and the flags that it shares with `run`.
+
+use std::path::{Path, PathBuf};
+
+use super::absolute;
+use crate::bundle::Bundle;
+use crate::cgroup;
+use crate::container::Root;
+use crate::container::create::{Options, Until};
+use crate::container::id::ContainerId;
+use crate::error::{Error, Result};
+use crate::init::{Keyring, Switch};
+use crate::plan::Plan;
+use crate::sys::fd;
+
+/// Make a container whose program waits for `start`
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    /// Name of the container, unique below --root
+    id: ContainerId,
+    /// Directory with config.json
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    bundle: PathBuf,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+/// How a container is set up, whoever asks for it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Setup {
+    /// Unix socket that receives the container's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) console_socket: Option<PathBuf>,
+    /// File to write init's process id to
+    #[arg(long, value_name = "FILE")]
+    pub(super) pid_file: Option<PathBuf>,
+    /// Move the root file system over / instead of using pivot_root (for an initramfs)
+    #[arg(long)]
+    pub(super) no_pivot: bool,
+    /// Let the container share the caller's session keyring
+    #[arg(long)]
+    pub(super) no_new_keyring: bool,
+    /// Number of open descriptors, from 3 on, that the container keeps
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) preserve_fds: u32,
+}
+
+impl Create {
+    pub(super) fn run(self, root: &Root) -> Result<()> {
+        let (bundle, plan) = read(&self.bundle)?;
+        self.setup.check_detached(&plan)?;
+        let options = self.setup.options(Until::Start)?;
+        root.create(&self.id, bundle.dir(), &plan, options).map(drop)
+    }
+}
+
+/// The bundle and what will be done with it.
+pub(super) fn read(dir: &Path) -> Result<(Bundle, Plan)> {
+    let bundle = Bundle::read(dir)?;
+    let plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
+    Ok((bundle, plan))
+}
+
+impl Setup {
+    /// A terminal needs somebody who holds its other end after this command has ended.
+    pub(super) fn check_detached(&self, plan: &Plan) -> Result<()> {
+        match (plan.process.terminal, &self.console_socket) {
+            (Some(_), None) => Err(Error::invalid(
+                "process.terminal is true, but there is no --console-socket",
+            )
+            .with_hint("set process.terminal to false, or use run without --detach")),
+            (None, Some(_)) => Err(Error::invalid(
+                "--console-socket is given, but process.terminal is false",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens what the flags name.
+    pub(super) fn options(self, until: Until) -> Result<Options> {
+        Ok(Options {
+            console: self.console_socket.as_deref().map(fd::connect).transpose()?,
+            pid_file: absolute(self.pid_file)?,
+            preserve_fds: self.preserve_fds,
+            keyring: if self.no_new_keyring {
+                Keyring::Inherited
+            } else {
+                Keyring::New
+            },
+            switch: if self.no_pivot {
+                Switch::Move
+            } else {
+                Switch::Pivot
+            },
+            until,
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! `kill`: from words to one call.
+
+use std::str::FromStr;
+
+use crate::container::Root;
+use crate::container::id::ContainerId;
+use crate::container::status::{Verb, allow};
+use crate::error::{Error, Result, WhileDoing};
+
+/// Send a signal to a container's init
+#[derive(Debug, clap::Args)]
+pub(super) struct Kill {
+    /// The container
+    id: ContainerId,
+    /// Name (with or without SIG) or number
+    #[arg(default_value = "TERM")]
+    signal: Signal,
+    /// Send it to every process of the container
+    #[arg(short, long)]
+    all: bool,
+}
+
+impl Kill {
+    pub(super) fn run(self, root: &Root) -> Result<()> {
+        let container = root.open(&self.id)?;
+        if self.all {
+            return container.signal_all(self.signal.0);
+        }
+        allow(Verb::Kill, container.status()?).while_doing(|| format!("kill container {}", self.id))?;
+        container.signal(self.signal.0)
+    }
+}
+
+/// The number of a signal, 1 to 64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signal(i32);
+
+impl FromStr for Signal {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || Error::invalid(format!("unknown signal {text:?}"));
+        if let Ok(number) = text.parse::<i32>() {
+            return (1..=64).contains(&number).then_some(Self(number)).ok_or_else(bad);
+        }
+        let upper = text.to_ascii_uppercase();
+        let plain = upper.strip_prefix("SIG").unwrap_or(&upper);
+        for (base, first, sign) in [("RTMIN", 34, 1), ("RTMAX", 64, -1)] {
+            if let Some(rest) = plain.strip_prefix(base) {
+                let offset = rest.trim_start_matches(['+', '-']);
+                let offset: i32 = if offset.is_empty() {
+                    0
+                } else {
+                    offset.parse().map_err(|_| bad())?
+                };
+                let number = first + sign * offset;
+                return (34..=64)
+                    .contains(&number)
+                    .then_some(Self(number))
+                    .ok_or_else(bad);
+            }
+        }
+        let signal = nix::sys::signal::Signal::from_str(&format!("SIG{plain}")).map_err(|_| bad())?;
+        Ok(Self(signal as i32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_a_name_or_a_number() {
+        for (text, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGKILL", 9),
+            ("sigterm", 15),
+            ("RTMIN+1", 35),
+            ("SIGRTMAX-1", 63),
+            ("64", 64),
+        ] {
+            assert_eq!(text.parse::<Signal>().expect("parses"), Signal(number), "{text}");
+        }
+        for bad in ["0", "65", "-1", "RHUBARB", "", "RTMIN+99"] {
+            assert!(bad.parse::<Signal>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! `start`: from words to one call.
+
+use crate::container::Root;
+use crate::container::id::ContainerId;
+use crate::error::Result;
+
+/// Let a created container's program run
+#[derive(Debug, clap::Args)]
+pub(super) struct Start {
+    /// The container
+    id: ContainerId,
+}
+
+impl Start {
+    pub(super) fn run(self, root: &Root) -> Result<()> {
+        root.open(&self.id)?.start()
+    }
+}

@@ -1,0 +1,204 @@
+//! Containers as the parent sees them: a directory with a record, a process, and cgroups.
+//!
+//! ```text
+//! ROOT/ID/            0711, flock'ed by whoever changes the container
+//!   state.json        the record: what cannot be observed (written whole, by rename)
+//!   start             a fifo that init waits at: while init holds its end, the container is created
+//!   report            a fifo that tells `start` what came of it, and ends when the program runs
+//! ```
+//!
+//! Nothing else is stored. Whether a container lives is asked of the kernel each time.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod id;
+pub(crate) mod record;
+pub(crate) mod start;
+pub(crate) mod status;
+mod undo;
+pub(crate) mod wait;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::sys::{fd, signal};
+use id::ContainerId;
+use record::{Init, Record};
+use status::{Seen, Status};
+
+/// The directory of all containers.
+#[derive(Debug, Clone)]
+pub(crate) struct Root(PathBuf);
+
+impl Root {
+    /// The given directory, else /run/mocker for root and $XDG_RUNTIME_DIR/mocker for a user.
+    pub(crate) fn new(given: Option<PathBuf>) -> Result<Self> {
+        let path = match given {
+            Some(path) => path,
+            None if rustix::process::geteuid().is_root() => PathBuf::from("/run/mocker"),
+            None => match std::env::var_os("XDG_RUNTIME_DIR") {
+                Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("mocker"),
+                _ => {
+                    return Err(
+                        Error::invalid("there is no XDG_RUNTIME_DIR to keep containers below")
+                            .with_hint("set XDG_RUNTIME_DIR, or give --root DIR"),
+                    );
+                }
+            },
+        };
+        std::path::absolute(&path)
+            .map(Self)
+            .while_doing(|| format!("make the path {} absolute", path.display()))
+    }
+
+    fn dir(&self, id: &ContainerId) -> PathBuf {
+        self.0.join(id.as_str())
+    }
+
+    /// Makes the directory of a new container and takes its lock.
+    fn make(&self, id: &ContainerId) -> Result<Home> {
+        std::fs::create_dir_all(&self.0).while_doing(|| format!("make {}", self.0.display()))?;
+        let path = self.dir(id);
+        match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o711)) {
+            Err(Errno::EXIST) => Err(Error::new(
+                Kind::Exists,
+                format!("container with given ID already exists: {id}"),
+            )),
+            Err(errno) => Err(errno).while_doing(|| format!("make {}", path.display())),
+            Ok(()) => {
+                let home = Home::open(path)?;
+                fd::lock(&home.fd)?;
+                Ok(home)
+            }
+        }
+    }
+
+    /// Finds a container.
+    pub(crate) fn open(&self, id: &ContainerId) -> Result<Container> {
+        let home = Home::open(self.dir(id)).map_err(|error| match error.is_errno(Errno::NOENT) {
+            true => not_there(id),
+            false => error,
+        })?;
+        let record = Record::read(&home)?;
+        Ok(Container {
+            id: id.clone(),
+            home,
+            record,
+        })
+    }
+}
+
+/// What managers look for in the text when an id is unknown: "does not exist".
+fn not_there(id: &ContainerId) -> Error {
+    Error::new(Kind::NotFound, format!("container {id} does not exist"))
+}
+
+/// A container's directory, open.
+#[derive(Debug)]
+pub(crate) struct Home {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Home {
+    fn open(path: PathBuf) -> Result<Self> {
+        let fd = crate::sys::path::open(&path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
+        Ok(Self { path, fd })
+    }
+}
+
+/// A container that has, or had, a process; or one that is just being made (no record yet).
+#[derive(Debug)]
+pub(crate) struct Container {
+    id: ContainerId,
+    home: Home,
+    record: Option<Record>,
+}
+
+impl Container {
+    /// Waits until nobody else changes the container, then looks at it afresh.
+    pub(crate) fn lock(&mut self) -> Result<()> {
+        fd::lock(&self.home.fd)?;
+        if !self.home.path.try_exists().unwrap_or(true) {
+            return Err(not_there(&self.id));
+        }
+        self.record = Record::read(&self.home)?;
+        Ok(())
+    }
+
+    /// The record; an error while the container is being made.
+    pub(crate) fn record(&self) -> Result<&Record> {
+        self.record.as_ref().ok_or_else(|| {
+            Error::new(
+                Kind::WrongState,
+                format!("container {} is still being created", self.id),
+            )
+        })
+    }
+
+    /// Asks the kernel.
+    pub(crate) fn status(&self) -> Result<Status> {
+        let Some(init) = self.init() else {
+            return Ok(Status::Creating);
+        };
+        let alive = init.is_alive()?;
+        let waits = alive && start::init_waits(&self.home);
+        Ok(Seen {
+            pid: true,
+            alive,
+            fifo: waits,
+        }
+        .into())
+    }
+
+    fn init(&self) -> Option<Init> {
+        self.record.as_ref().and_then(|record| record.init)
+    }
+
+    /// A handle on init, if it still is the process that the record means.
+    fn open_init(&self) -> Result<Option<OwnedFd>> {
+        let Some(init) = self.init() else { return Ok(None) };
+        match signal::open_pid(init.pid) {
+            Err(Errno::SRCH) => Ok(None),
+            Err(errno) => Err(errno).while_doing(|| format!("open process {}", init.pid)),
+            // Only after the handle is open does the start time prove whose it is.
+            Ok(handle) => Ok(init.is_alive()?.then_some(handle)),
+        }
+    }
+
+    /// Sends a signal to init.
+    pub(crate) fn signal(&self, number: i32) -> Result<()> {
+        let gone = || Error::new(Kind::WrongState, "container not running");
+        let handle = self.open_init()?.ok_or_else(gone)?;
+        match signal::send(handle.as_fd(), number) {
+            Err(Errno::SRCH) => Err(gone()),
+            result => result.while_doing(|| format!("send signal {number} to container {}", self.id)),
+        }
+    }
+
+    /// Sends a signal to every process of the container; none left is fine.
+    pub(crate) fn signal_all(&self, number: i32) -> Result<()> {
+        match self.record()?.cgroup {
+            ref cgroup if number == libc::SIGKILL => cgroup.kill_all(),
+            ref cgroup => cgroup.signal_each(number),
+        }
+        .while_doing(|| format!("signal all processes of container {}", self.id))
+    }
+
+    /// The state document, as runtime.md "State" and runc print it.
+    pub(crate) fn state(&self) -> Result<serde_json::Value> {
+        let status = self.status()?;
+        Ok(match &self.record {
+            Some(record) => record.state(status),
+            None => serde_json::json!({
+                "ociVersion": crate::SPEC_VERSION,
+                "id": self.id.as_str(),
+                "status": Status::Creating.as_str(),
+            }),
+        })
+    }
+}

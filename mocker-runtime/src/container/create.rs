@@ -1,0 +1,296 @@
+//! The parent's half of a create: directory, cgroups, clone, hooks, record.
+//!
+//! Each step that leaves something on the machine puts what takes it back on the undo list.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::id::ContainerId;
+use super::record::{Init as InitRecord, Record};
+use super::start::Gate;
+use super::status::Status;
+use super::undo::Undo;
+use super::{Container, Root};
+use crate::bundle::config::Hooks;
+use crate::cgroup::{self, Cgroup};
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::init;
+use crate::plan::Plan;
+use crate::sync::{self, End, FromInit, FromParent};
+use crate::sys::clone::{Child, Side};
+use crate::sys::{clone, fd, ns, path, proc, signal};
+use crate::{hooks, log};
+
+/// What the container's program waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The command `start`
+    Start,
+    /// Nothing: it runs at once
+    Ready,
+}
+
+/// What the command line adds to the config.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Gets the master of the container's terminal
+    pub(crate) console: Option<OwnedFd>,
+    pub(crate) pid_file: Option<PathBuf>,
+    /// How many descriptors from 3 on the container keeps
+    pub(crate) preserve_fds: u32,
+    pub(crate) keyring: init::Keyring,
+    pub(crate) switch: init::Switch,
+    pub(crate) until: Until,
+}
+
+/// A container whose init is this process's child.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) container: Container,
+    pub(crate) child: Child,
+    sync: End,
+}
+
+/// Everything that the steps share.
+struct Creation<'a> {
+    root: &'a Root,
+    id: &'a ContainerId,
+    bundle: &'a Path,
+    plan: &'a Plan,
+}
+
+impl Root {
+    /// Makes a container; on failure nothing of it stays.
+    pub(crate) fn create(
+        &self,
+        id: &ContainerId,
+        bundle: &Path,
+        plan: &Plan,
+        options: Options,
+    ) -> Result<Created> {
+        let creation = Creation {
+            root: self,
+            id,
+            bundle,
+            plan,
+        };
+        creation
+            .run(options)
+            .while_doing(|| format!("create container {id}"))
+    }
+}
+
+impl Creation<'_> {
+    fn run(&self, options: Options) -> Result<Created> {
+        let mut undo = Undo::default();
+        let home = self.root.make(self.id)?;
+        let dir = home.path.clone();
+        undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
+
+        let mode = cgroup::mode();
+        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
+        record.save(&home)?;
+        record.cgroup.make(&self.plan.cgroup, mode)?;
+        let made = record.cgroup.clone();
+        undo.push(move || made.kill_all().and_then(|()| made.remove()));
+
+        let (pid_file, until) = (options.pid_file.clone(), options.until);
+        let gate = (until == Until::Start).then(|| Gate::make(&home)).transpose()?;
+        let container = Container {
+            id: self.id.clone(),
+            home,
+            record: Some(record),
+        };
+        let (mut container, child, sync) = self.spawn(container, options, gate, &mut undo)?;
+        let handle = child.pidfd.try_clone().while_doing(|| "copy init's handle")?;
+        undo.push(move || {
+            // It may be dead already; then there is only its status to take.
+            signal::send(handle.as_fd(), libc::SIGKILL).ok();
+            signal::reap(handle.as_fd()).map(drop)
+        });
+
+        let pid = child.pid.as_raw_nonzero().get();
+        let Container {
+            home,
+            record: Some(record),
+            ..
+        } = &mut container
+        else {
+            return Err(Error::new(Kind::Internal, "the record is gone"));
+        };
+        let stat = proc::stat(pid)?.ok_or_else(|| Error::new(Kind::Internal, "init is gone"))?;
+        record.init = Some(InitRecord {
+            pid,
+            start_time: stat.start_time,
+        });
+        self.prepare(pid, &record.cgroup)?;
+        sync.send(&FromParent::Begin(pid))?;
+        self.converse(&sync, record, &mut undo)?;
+        record.save(home)?;
+        if let Some(file) = pid_file {
+            write_pid_file(&file, pid)?;
+        }
+        sync.send(&FromParent::Go)?;
+        undo.keep();
+        Ok(Created {
+            container,
+            child,
+            sync,
+        })
+    }
+
+    /// The record before init is there.
+    fn record(&self, cgroup: Cgroup) -> Record {
+        Record {
+            version: Record::VERSION,
+            oci_version: self.plan.oci_version.clone(),
+            id: self.id.to_string(),
+            init: None,
+            bundle: self.bundle.to_owned(),
+            rootfs: self.plan.rootfs.path.clone(),
+            created: log::timestamp(SystemTime::now()),
+            annotations: self.plan.annotations.clone(),
+            cgroup,
+            hooks: Hooks {
+                poststart: self.plan.hooks.poststart.clone(),
+                poststop: self.plan.hooks.poststop.clone(),
+                ..Hooks::default()
+            },
+        }
+    }
+
+    /// Clones; the child becomes init and never returns.
+    fn spawn(
+        &self,
+        container: Container,
+        options: Options,
+        gate: Option<Gate>,
+        undo: &mut Undo<'_>,
+    ) -> Result<(Container, Child, End)> {
+        let (ours, theirs) = sync::pair()?;
+        let cgroup = container.record()?.cgroup.open_unified()?;
+        let home = &self.plan.namespaces;
+        let switched = Switched::enter(home)?;
+        // The cgroup namespace is parted from later, once init is in its cgroups: its root is where it was made.
+        let later = (libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME) as u64;
+        let side = clone::clone3(home.new & !later, cgroup.as_ref().map(AsFd::as_fd))?;
+        match side {
+            Side::Parent(child) => {
+                switched.leave()?;
+                Ok((container, child, ours))
+            }
+            Side::Child => {
+                // The lock must end with the parent, and what the parent would undo is not ours to undo.
+                undo.forget();
+                let Container { home, record, .. } = container;
+                drop((home, ours, cgroup));
+                init::run(self.plan, record, theirs, gate, options)
+            }
+        }
+    }
+
+    /// What only the parent may do for init, before init goes on.
+    fn prepare(&self, pid: i32, cgroup: &Cgroup) -> Result<()> {
+        cgroup.add(pid)?;
+        if let Some(ids) = &self.plan.ids {
+            let proc = proc::Proc::open()?;
+            proc.write(&format!("{pid}/uid_map"), &ids.uid)?;
+            proc.write(&format!("{pid}/gid_map"), &ids.gid)?;
+        }
+        Ok(())
+    }
+
+    /// Answers init until it is ready.
+    fn converse(&self, sync: &End, record: &Record, undo: &mut Undo<'_>) -> Result<()> {
+        loop {
+            match sync.receive()? {
+                Some(FromInit::Ready) => return Ok(()),
+                Some(FromInit::Failed(error)) => return Err(error),
+                Some(FromInit::RunHooks) => {
+                    // From here on a failure ends the life cycle properly: with the poststop hooks.
+                    let poststop = record.hooks.poststop.clone();
+                    let stopped = record.state(Status::Stopped).to_string();
+                    undo.push(move || hooks::run_all("poststop", &poststop, &stopped));
+                    let state = record.state(Status::Creating).to_string();
+                    hooks::run_all("prestart", &self.plan.hooks.prestart, &state)?;
+                    hooks::run_all("createRuntime", &self.plan.hooks.create_runtime, &state)?;
+                    sync.send(&FromParent::Go)?;
+                }
+                None => {
+                    return Err(Error::new(Kind::Internal, "init died without a word")
+                        .with_hint("the memory limit may be too low for it"));
+                }
+            }
+        }
+    }
+}
+
+impl Created {
+    /// Waits until the program of a container that waits for nothing runs.
+    pub(crate) fn wait_running(&self) -> Result<()> {
+        match self.sync.receive()? {
+            None => self.container.after_start(),
+            Some(FromInit::Failed(error)) => Err(error),
+            Some(_) => Err(Error::new(Kind::Internal, "init spoke out of turn")),
+        }
+    }
+}
+
+/// Namespaces that a child can only be born into if its parent asks for them first: pid and time.
+struct Switched(Vec<(u64, OwnedFd)>);
+
+impl Switched {
+    fn enter(wanted: &crate::plan::namespaces::Namespaces) -> Result<Self> {
+        let mut own = Vec::new();
+        let mut keep = |file: &str, flag: i32| -> Result<()> {
+            let fd = path::open(&Path::new("/proc/self/ns").join(file), rustix::fs::OFlags::RDONLY)?;
+            own.push((flag as u64, fd));
+            Ok(())
+        };
+        if let Some(target) = wanted.path(libc::CLONE_NEWPID) {
+            keep("pid", libc::CLONE_NEWPID)?;
+            join(target, libc::CLONE_NEWPID)?;
+        }
+        if wanted.makes(libc::CLONE_NEWTIME) {
+            keep("time", libc::CLONE_NEWTIME)?;
+            ns::unshare(libc::CLONE_NEWTIME as u64)?;
+            if !wanted.time_offsets.is_empty() {
+                proc::Proc::open()?.write_self("timens_offsets", &wanted.time_offsets)?;
+            }
+        }
+        Ok(Self(own))
+    }
+
+    /// Back to where this process was, for the hooks that it starts.
+    fn leave(self) -> Result<()> {
+        self.0
+            .into_iter()
+            .try_for_each(|(flag, fd)| ns::join(fd.as_fd(), flag))
+    }
+}
+
+/// Enters a namespace by path.
+pub(crate) fn join(target: &Path, flag: i32) -> Result<()> {
+    let fd = path::open(target, rustix::fs::OFlags::RDONLY)?;
+    ns::join(fd.as_fd(), flag as u64).while_doing(|| format!("join the namespace {}", target.display()))
+}
+
+/// Written whole, by rename: managers read it as soon as it is there.
+fn write_pid_file(file: &Path, pid: i32) -> Result<()> {
+    let (Some(dir), Some(name)) = (file.parent(), file.file_name()) else {
+        return Err(Error::invalid(format!(
+            "the pid file {} has no name",
+            file.display()
+        )));
+    };
+    let fresh = dir.join(format!(".{}", name.to_string_lossy()));
+    std::fs::write(&fresh, pid.to_string())
+        .and_then(|()| std::fs::rename(&fresh, file))
+        .while_doing(|| format!("write the pid file {}", file.display()))
+}
+
+/// A pair of sockets through which init sends the terminal to this process itself.
+pub(crate) fn own_console() -> Result<(OwnedFd, OwnedFd)> {
+    fd::socketpair()
+}

@@ -1,0 +1,94 @@
+//! `delete`: everything of a container goes, in an order that a second delete can go on with.
+
+use std::os::fd::AsFd;
+
+use super::record::Record;
+use super::status::{Status, Verb, allow};
+use super::{Container, Home};
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::sys::{fd, signal};
+use crate::{hooks, log};
+
+/// How long a killed process may take to die, in milliseconds.
+const PATIENCE: i64 = 10_000;
+
+/// Whether a running container is killed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Force {
+    No,
+    Yes,
+}
+
+impl Container {
+    /// Deletes the container: with force also one that runs.
+    pub(crate) fn delete(mut self, force: Force) -> Result<()> {
+        let status = self.status()?;
+        if status == Status::Creating {
+            return self.delete_unfinished();
+        }
+        self.lock()?;
+        let status = self.status()?;
+        if force == Force::No {
+            allow(Verb::Delete, status).while_doing(|| format!("delete container {}", self.id))?;
+        }
+        if status != Status::Stopped {
+            self.kill_and_wait()?;
+        }
+        self.remove_all()
+    }
+
+    /// A container whose creator is at work (which is an error), or died before init was recorded.
+    ///
+    /// Init ends by itself when its parent does, so nothing is killed here: the cgroup that was to be
+    /// made may be somebody else's.
+    fn delete_unfinished(mut self) -> Result<()> {
+        if !fd::try_lock(&self.home.fd)? {
+            return allow(Verb::Delete, Status::Creating);
+        }
+        self.record = Record::read(&self.home)?;
+        if let Some(record) = &self.record {
+            if record.init.is_some() {
+                return self.delete(Force::Yes);
+            }
+            record.cgroup.remove()?;
+        }
+        remove_home(&self.home)
+    }
+
+    /// Ends every process and waits until init is gone.
+    pub(super) fn kill_and_wait(&self) -> Result<()> {
+        let init = self.open_init()?;
+        if let Some(init) = &init {
+            // Gone in between is what is wanted.
+            signal::send(init.as_fd(), libc::SIGKILL).ok();
+        }
+        self.signal_all(libc::SIGKILL)?;
+        match init {
+            Some(init) if !signal::wait_gone(init.as_fd(), Some(PATIENCE))? => Err(Error::new(
+                Kind::Internal,
+                format!("container {} does not die", self.id),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Cgroups, then the directory, then the poststop hooks, whose failure only warns.
+    pub(super) fn remove_all(&self) -> Result<()> {
+        let record = self.record()?;
+        record.cgroup.kill_all()?;
+        record.cgroup.remove()?;
+        remove_home(&self.home)?;
+        let state = record.state(Status::Stopped).to_string();
+        for hook in &record.hooks.poststop {
+            if let Err(error) = hooks::run_all("poststop", std::slice::from_ref(hook), &state) {
+                log::warn(&error.to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whatever a crash leaves of the directory can be deleted again: without a record, or stopped.
+pub(super) fn remove_home(home: &Home) -> Result<()> {
+    std::fs::remove_dir_all(&home.path).while_doing(|| format!("remove {}", home.path.display()))
+}

@@ -1,0 +1,118 @@
+//! What is kept of a container on disk: only what cannot be observed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::Home;
+use super::status::Status;
+use crate::bundle::config::Hooks;
+use crate::cgroup::Cgroup;
+use crate::error::{Error, Result, WhileDoing};
+
+const FILE: &str = "state.json";
+const FRESH: &str = "state.json.new";
+/// Goes up when an older program could misread the file.
+const VERSION: u32 = 1;
+
+/// The record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    pub(crate) oci_version: String,
+    pub(crate) id: String,
+    /// None until init is there
+    pub(crate) init: Option<Init>,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    /// RFC 3339
+    pub(crate) created: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) cgroup: Cgroup,
+    /// Those that `start` and `delete` run
+    pub(crate) hooks: Hooks,
+}
+
+/// Init, so that no other process can be taken for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Init {
+    pub(crate) pid: i32,
+    /// Clock ticks after boot
+    pub(crate) start_time: u64,
+}
+
+impl Init {
+    /// True if the process is there, is the one that was recorded, and is no zombie.
+    pub(crate) fn is_alive(self) -> Result<bool> {
+        let stat = crate::sys::proc::stat(self.pid)?;
+        Ok(stat.is_some_and(|stat| stat.start_time == self.start_time && !matches!(stat.state, 'Z' | 'X')))
+    }
+}
+
+impl Record {
+    /// A new record carries the current version.
+    pub(crate) const VERSION: u32 = VERSION;
+
+    /// Reads a container's record; None when it has none yet.
+    pub(crate) fn read(home: &Home) -> Result<Option<Self>> {
+        let at = || format!("read {}", home.path.join(FILE).display());
+        let text = match rustix::fs::openat(&home.fd, FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(crate::sys::proc::read_all)
+        {
+            Err(Errno::NOENT) => return Ok(None),
+            text => text.while_doing(at)?,
+        };
+        let record: Self = serde_json::from_str(&text).while_doing(at)?;
+        if record.version != VERSION {
+            let found = record.version;
+            return Err(Error::unsupported(format!(
+                "its version is {found}, not {VERSION}"
+            )))
+            .while_doing(at);
+        }
+        Ok(Some(record))
+    }
+
+    /// Writes it whole: whoever reads meanwhile sees the old one or the new one.
+    pub(crate) fn save(&self, home: &Home) -> Result<()> {
+        let text = serde_json::to_vec(self).while_doing(|| "write the record")?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
+        rustix::fs::openat(&home.fd, FRESH, flags, Mode::from_raw_mode(0o600))
+            .and_then(|fd| write_all(&fd, &text))
+            .and_then(|()| rustix::fs::renameat(&home.fd, FRESH, &home.fd, FILE))
+            .while_doing(|| format!("write {}", home.path.join(FILE).display()))
+    }
+
+    /// runtime.md "State", with the additions that runc prints.
+    pub(crate) fn state(&self, status: Status) -> serde_json::Value {
+        let pid = self
+            .init
+            .filter(|_| status != Status::Stopped)
+            .map_or(0, |init| init.pid);
+        serde_json::json!({
+            "ociVersion": self.oci_version,
+            "id": self.id,
+            "pid": pid,
+            "status": status.as_str(),
+            "bundle": self.bundle,
+            "rootfs": self.rootfs,
+            "created": self.created,
+            "annotations": self.annotations,
+            "owner": "",
+        })
+    }
+}
+
+/// write(2) until everything is written.
+fn write_all(fd: impl std::os::fd::AsFd, mut bytes: &[u8]) -> std::result::Result<(), Errno> {
+    while !bytes.is_empty() {
+        let n = rustix::io::write(&fd, bytes)?;
+        bytes = bytes.get(n..).unwrap_or_default();
+    }
+    Ok(())
+}

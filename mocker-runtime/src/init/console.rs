@@ -1,0 +1,60 @@
+//! The container's terminal.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::Init;
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::sys::mount::{self, Reach};
+use crate::sys::path::{self, Make};
+use crate::sys::{fd, tty};
+
+/// Opens a terminal in the container's devpts, sends its master away, and makes the slave /dev/console, the
+/// controlling terminal and the standard streams.
+pub(super) fn set_up(init: &mut Init<'_>) -> Result<()> {
+    let Some(terminal) = init.plan.process.terminal else {
+        return Ok(());
+    };
+    let pty = tty::open_pty(init.root()?)?;
+    tty::clear_onlcr(&pty.slave)?;
+    if (terminal.rows, terminal.columns) != (0, 0) {
+        tty::resize(&pty.slave, terminal.rows, terminal.columns)?;
+    }
+    let console = init
+        .options
+        .console
+        .take()
+        .ok_or_else(|| Error::new(Kind::Internal, "there is nobody to send the terminal to"))?;
+    // runc sends the terminal's name along, and docker logs it.
+    fd::send_fd(console.as_fd(), b"/dev/ptmx", pty.master.as_fd())
+        .while_doing(|| "hand over the terminal")?;
+    bind_console(init.root()?, &pty.slave).while_doing(|| "bind the terminal to /dev/console")?;
+    tty::become_console(&pty.slave)
+}
+
+/// A planted symlink or device at /dev/console is never opened for more than its path (CVE-2025-52565).
+fn bind_console(root: &OwnedFd, slave: &OwnedFd) -> Result<()> {
+    let dev = path::open_or_make(root, Path::new("/dev"), Make::Dir)?;
+    let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(&dev, c"console", create, Mode::from_raw_mode(0o620)) {
+        Ok(_) | Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(errno).while_doing(|| "make /dev/console"),
+    }
+    let place = rustix::fs::openat(
+        &dev,
+        c"console",
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .while_doing(|| "open /dev/console")?;
+    let stat = rustix::fs::fstat(&place).while_doing(|| "stat /dev/console")?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+        return Err(Error::invalid(
+            "/dev/console is a symbolic link in the root file system",
+        ));
+    }
+    let console = mount::clone_tree(slave.as_fd(), c"", Reach::One)?;
+    mount::attach(console.as_fd(), place.as_fd())
+}

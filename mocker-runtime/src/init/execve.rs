@@ -1,0 +1,117 @@
+//! The last step: finding the program and becoming it.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, FileType};
+use rustix::io::Errno;
+
+use super::{Init, user};
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::sys::{fd, signal};
+
+/// Where a program is looked for when the container's environment has no PATH.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Finds the program as execvp would, with the words that managers look for when it cannot be run.
+pub(super) fn find(init: &mut Init<'_>) -> Result<()> {
+    let process = &init.plan.process;
+    let name = process
+        .args
+        .first()
+        .ok_or_else(|| Error::invalid("process.args is empty"))?;
+    let program = match name.to_bytes().contains(&b'/') {
+        true => check(name)
+            .map(|()| name.clone())
+            .map_err(|errno| refusal(name, errno))?,
+        false => search(name, &process.env)?,
+    };
+    init.program = Some(program);
+    Ok(())
+}
+
+fn search(name: &CStr, env: &[CString]) -> Result<CString> {
+    let path = env
+        .iter()
+        .find_map(|entry| entry.to_bytes().strip_prefix(b"PATH="))
+        .unwrap_or(DEFAULT_PATH.as_bytes());
+    let mut denied = None;
+    for dir in path.split(|byte| *byte == b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        let file =
+            Path::new(std::ffi::OsStr::from_bytes(dir)).join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+        let Ok(file) = CString::new(file.as_os_str().as_bytes()) else {
+            continue;
+        };
+        match check(&file) {
+            Ok(()) => return Ok(file),
+            Err(Errno::ACCESS) => denied = Some(Errno::ACCESS),
+            Err(_) => {}
+        }
+    }
+    let name = name.to_string_lossy();
+    Err(match denied {
+        Some(_) => Error::new(
+            Kind::Os(libc::EACCES),
+            format!("exec: {name:?}: permission denied"),
+        ),
+        None => Error::new(
+            Kind::NotFound,
+            format!("exec: {name:?}: executable file not found in $PATH"),
+        ),
+    })
+}
+
+/// Whether this user may run a file.
+fn check(file: &CStr) -> std::result::Result<(), Errno> {
+    let stat = rustix::fs::stat(file)?;
+    if FileType::from_raw_mode(stat.st_mode).is_dir() {
+        return Err(Errno::ISDIR);
+    }
+    rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS)
+}
+
+/// Lower case, as docker's client compares it.
+fn refusal(name: &CStr, errno: Errno) -> Error {
+    let words = match errno {
+        Errno::NOENT => "no such file or directory".to_owned(),
+        Errno::ACCESS => "permission denied".to_owned(),
+        Errno::ISDIR => "is a directory".to_owned(),
+        errno => std::io::Error::from(errno).kind().to_string(),
+    };
+    let kind = if errno == Errno::NOENT {
+        Kind::NotFound
+    } else {
+        Kind::Os(errno.raw_os_error())
+    };
+    Error::new(kind, format!("exec: {:?}: {words}", name.to_string_lossy()))
+}
+
+/// Becomes the program.
+pub(super) fn execve(init: &mut Init<'_>) -> Result<()> {
+    let process = &init.plan.process;
+    let program = init
+        .program
+        .as_ref()
+        .ok_or_else(|| Error::new(Kind::Internal, "the program is not known"))?;
+    let mut env = process.env.clone();
+    if !env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
+        let home = user::home_of(process.uid).unwrap_or_else(|| "/".to_owned());
+        env.extend(CString::new(format!("HOME={home}")));
+    }
+    fd::close_on_exec_from(3 + init.options.preserve_fds as i32)?;
+    signal::restore_all()?;
+    let errno = run(program, &process.args, &env);
+    Err(errno).while_doing(|| format!("exec: {:?}", program.to_string_lossy()))
+}
+
+/// Gives the errno; on success there is nobody left to give anything to.
+fn run(program: &CStr, args: &[CString], env: &[CString]) -> nix::errno::Errno {
+    let result: nix::Result<Infallible> = nix::unistd::execve(program, args, env);
+    match result {
+        Err(errno) => errno,
+        Ok(never) => match never {},
+    }
+}

@@ -1,0 +1,98 @@
+//! Masked and read-only paths (config-linux.md "Masked Paths", "Readonly Paths").
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, OFlags, makedev};
+use rustix::io::Errno;
+
+use super::Init;
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::plan::mounts;
+use crate::sys::mount::{self, Reach};
+use crate::sys::path;
+
+/// Hides and write-protects. A path that is not there needs neither.
+pub(super) fn mask(init: &mut Init<'_>) -> Result<()> {
+    let root = path::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+    init.plan.readonly.iter().try_for_each(|path| {
+        make_readonly(&root, path).while_doing(|| format!("make {} read-only", path.display()))
+    })?;
+    let mut covers = Covers {
+        null: None,
+        empty: None,
+    };
+    init.plan.masked.iter().try_for_each(|path| {
+        covers
+            .cover(&root, path)
+            .while_doing(|| format!("mask {}", path.display()))
+    })
+}
+
+fn open(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
+    match path::open_in_root(root, path, OFlags::PATH) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        result => Ok(Some(result?)),
+    }
+}
+
+fn make_readonly(root: &OwnedFd, path: &Path) -> Result<()> {
+    let Some(place) = open(root, path)? else {
+        return Ok(());
+    };
+    // A copy of what is there, mounts below it included, so that nothing is looked up by name again.
+    let tree = mount::clone_tree(place.as_fd(), c"", Reach::Tree)?;
+    mount::set_attr(tree.as_fd(), &mounts::READONLY, Reach::Tree)?;
+    mount::attach(tree.as_fd(), place.as_fd())
+}
+
+/// What is laid over masked paths: files get a null device, directories one empty read-only tmpfs.
+struct Covers {
+    null: Option<OwnedFd>,
+    empty: Option<OwnedFd>,
+}
+
+impl Covers {
+    fn cover(&mut self, root: &OwnedFd, path: &Path) -> Result<()> {
+        let Some(place) = open(root, path)? else {
+            return Ok(());
+        };
+        let cover = match path::is_dir(&place)? {
+            true => self.empty(&place)?,
+            false => Some(mount::clone_tree(self.null(root)?.as_fd(), c"", Reach::One)?),
+        };
+        cover.map_or(Ok(()), |cover| mount::attach(cover.as_fd(), place.as_fd()))
+    }
+
+    /// The container's /dev/null, proved to be the device and not something planted (CVE-2025-31133).
+    fn null(&mut self, root: &OwnedFd) -> Result<&OwnedFd> {
+        if self.null.is_none() {
+            let null = path::open_without_symlinks(root, Path::new("/dev/null"), OFlags::PATH)
+                .while_doing(|| "open /dev/null")?;
+            let stat = rustix::fs::fstat(&null).while_doing(|| "stat /dev/null")?;
+            let is_char = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+            if !is_char || stat.st_rdev != makedev(1, 3) {
+                return Err(Error::new(Kind::Invalid, "/dev/null is not the null device"));
+            }
+            self.null = Some(null);
+        }
+        self.null
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Internal, "/dev/null is not open"))
+    }
+
+    /// The first directory gets the tmpfs itself (None: it is attached already), the others copies of it.
+    fn empty(&mut self, place: &OwnedFd) -> Result<Option<OwnedFd>> {
+        if let Some(empty) = &self.empty {
+            return mount::clone_tree(empty.as_fd(), c"", Reach::One).map(Some);
+        }
+        let parameters = [
+            ("nr_blocks".to_owned(), Some("1".to_owned())),
+            ("nr_inodes".to_owned(), Some("1".to_owned())),
+        ];
+        let tmpfs = mount::new_filesystem("tmpfs", "tmpfs", &parameters, mounts::READONLY.set)?;
+        mount::attach(tmpfs.as_fd(), place.as_fd())?;
+        self.empty = Some(tmpfs);
+        Ok(None)
+    }
+}

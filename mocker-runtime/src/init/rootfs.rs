@@ -1,0 +1,102 @@
+//! The root file system: prepared aside, entered at the end.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, OFlags};
+use rustix::io::Errno;
+
+use super::{Init, Switch};
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::plan::mounts;
+use crate::sys::mount::{self, Attr, Reach};
+use crate::sys::path;
+
+/// A mount of its own for the root file system, in a mount namespace from which nothing reaches the host.
+pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
+    let (attr, reach) = init.plan.rootfs.propagation;
+    let source = &init.plan.rootfs.path;
+    mount::set_attr_at(CWD, c"/", &attr, reach)?;
+    if attr.propagation == libc::MS_SHARED || reach == Reach::One {
+        isolate(source)?;
+    }
+    let path = c_path(source)?;
+    let root =
+        mount::clone_tree(CWD, &path, Reach::Tree).map_err(|error| match error.is_errno(Errno::NOENT) {
+            true => Error::new(
+                Kind::NotFound,
+                format!("the root file system {} does not exist", source.display()),
+            ),
+            false => error,
+        })?;
+    if !path::is_dir(&root)? {
+        return Err(Error::invalid(format!(
+            "the root file system {} is not a directory",
+            source.display()
+        )));
+    }
+    let place = path::open(source, OFlags::PATH | OFlags::DIRECTORY)?;
+    mount::attach(root.as_fd(), place.as_fd()).while_doing(|| format!("attach {}", source.display()))?;
+    init.root = Some(root);
+    Ok(())
+}
+
+/// Makes the mount that the root file system lies in private, so that what is mounted on it stays here
+/// (and pivot_root works), even where the rest shall stay shared.
+fn isolate(source: &Path) -> Result<()> {
+    let private = Attr {
+        propagation: libc::MS_PRIVATE,
+        ..Attr::default()
+    };
+    for above in source.ancestors() {
+        match mount::set_attr_at(CWD, &c_path(above)?, &private, Reach::One) {
+            // not the root of a mount: look further up
+            Err(error) if error.is_errno(Errno::INVAL) => {}
+            result => return result.while_doing(|| format!("make {} private", above.display())),
+        }
+    }
+    Ok(())
+}
+
+/// Makes it the root of this mount namespace.
+pub(super) fn enter(init: &mut Init<'_>) -> Result<()> {
+    let root = init.root()?;
+    match init.options.switch {
+        Switch::Pivot => mount::pivot_root(root)?,
+        Switch::Move => move_root(init)?,
+    }
+    // The words of rootfsPropagation are for the container's own root; slave is what it was made with.
+    let (attr, reach) = init.plan.rootfs.propagation;
+    if attr.propagation == libc::MS_SLAVE {
+        return Ok(());
+    }
+    mount::set_attr_at(CWD, c"/", &attr, reach)
+}
+
+/// Without pivot_root the host's mounts stay below; all that can be unmounted is, first.
+fn move_root(init: &Init<'_>) -> Result<()> {
+    let root = init.root()?;
+    for host in ["/proc", "/sys"] {
+        // Busy or not a mount: hidden by the move all the same.
+        mount::detach(&c_path(Path::new(host))?).ok();
+    }
+    rustix::process::fchdir(root).while_doing(|| "enter the new root")?;
+    mount::attach_at_root(root.as_fd())?;
+    rustix::process::chroot(c".").while_doing(|| "chroot")?;
+    rustix::process::chdir(c"/").while_doing(|| "enter /")
+}
+
+/// `root.readonly`: the mount, not the file system that it shows.
+pub(super) fn make_readonly(init: &mut Init<'_>) -> Result<()> {
+    match init.plan.rootfs.readonly {
+        true => mount::set_attr_at(CWD, c"/", &mounts::READONLY, Reach::One),
+        false => Ok(()),
+    }
+}
+
+/// A path for the kernel.
+pub(super) fn c_path(path: &Path) -> Result<std::ffi::CString> {
+    use std::os::unix::ffi::OsStrExt;
+    std::ffi::CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| Error::invalid(format!("the path {} has a NUL character", path.display())))
+}

@@ -1,0 +1,23 @@
+//! A low-level container runtime: it turns an OCI bundle into a running container.
+//!
+//! `cli -> container -> { plan <- bundle } -> sync -> init -> sys`: a command reads the bundle, `plan`
+//! makes kernel values of its config, `container` is the parent's half of the work and `init` the
+//! child's, and only `sys` speaks to the kernel with its own hands. ARCHITECTURE.md tells the life of a
+//! create from one end to the other.
+
+mod bundle;
+mod cgroup;
+mod cli;
+mod container;
+pub mod error;
+mod hooks;
+mod init;
+mod log;
+mod plan;
+mod sync;
+mod sys;
+
+pub use cli::main;
+
+/// The version of runtime-spec that this program is written to.
+pub const SPEC_VERSION: &str = "1.3.0";

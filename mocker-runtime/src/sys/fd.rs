@@ -1,0 +1,130 @@
+//! Descriptors: the socketpair between parent and init, fifos, and closing what a container must not see.
+#![expect(unsafe_code, reason = "close_range has no safe wrapper")]
+
+use std::ffi::CStr;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+
+use super::check;
+use crate::error::{Error, Kind, Result, WhileDoing};
+
+/// Two ends that keep messages apart and know when the other end is gone.
+pub(crate) fn socketpair() -> Result<(OwnedFd, OwnedFd)> {
+    rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .while_doing(|| "socketpair")
+}
+
+/// A stream socket connected to a path of the host.
+pub(crate) fn connect(path: &Path) -> Result<OwnedFd> {
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .while_doing(|| "make a socket")?;
+    SocketAddrUnix::new(path)
+        .and_then(|address| rustix::net::connect(&socket, &address))
+        .while_doing(|| format!("connect to {}", path.display()))?;
+    Ok(socket)
+}
+
+/// Sends `text` and one descriptor.
+pub(crate) fn send_fd(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
+    let fds = [fd];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    rustix::net::sendmsg(socket, &[IoSlice::new(text)], &mut control, SendFlags::NOSIGNAL)
+        .map(drop)
+        .while_doing(|| "send a descriptor")
+}
+
+/// Receives one descriptor.
+pub(crate) fn receive_fd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let mut text = [0_u8; 256];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut text)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )
+    .while_doing(|| "receive a descriptor")?;
+    control
+        .drain()
+        .find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        })
+        .ok_or_else(|| Error::new(Kind::Internal, "receive a descriptor: the message holds none"))
+}
+
+/// Makes a fifo for its owner alone and opens both of its ends, so that neither open nor read meets an end.
+pub(crate) fn make_fifo(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    rustix::fs::mknodat(
+        dir,
+        name,
+        rustix::fs::FileType::Fifo,
+        Mode::from_raw_mode(0o600),
+        0,
+    )
+    .and_then(|()| {
+        rustix::fs::openat(
+            dir,
+            name,
+            OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::empty(),
+        )
+    })
+    .while_doing(|| format!("make the fifo {name:?}"))
+}
+
+/// Marks all descriptors from `first` on to be closed by execve (Linux 5.11).
+pub(crate) fn close_on_exec_from(first: RawFd) -> Result<()> {
+    // SAFETY: close_range with CLOSE_RANGE_CLOEXEC closes nothing now; it takes three numbers.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    })
+    .map(drop)
+    .while_doing(|| format!("close_range from {first}"))
+}
+
+/// Takes the lock of an open directory, waiting for its holder.
+pub(crate) fn lock(dir: impl AsFd) -> Result<()> {
+    loop {
+        match rustix::fs::flock(&dir, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => {}
+            result => return result.while_doing(|| "lock the container's directory"),
+        }
+    }
+}
+
+/// True if nobody held the lock; it is taken then.
+pub(crate) fn try_lock(dir: impl AsFd) -> Result<bool> {
+    match rustix::fs::flock(dir, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno).while_doing(|| "lock the container's directory"),
+    }
+}

@@ -1,0 +1,177 @@
+//! The mount interface on file descriptors (Linux 5.2; mount_setattr 5.12): a mount is made detached,
+//! gets its attributes, and only then appears at a directory that was opened before.
+#![expect(unsafe_code, reason = "mount_setattr has no safe wrapper")]
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+};
+
+use super::check;
+use crate::error::{Error, Kind, Result, WhileDoing};
+
+/// How far a change of attributes reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The mount itself
+    One,
+    /// It and all mounts below it
+    Tree,
+}
+
+/// `struct mount_attr` of linux/mount.h.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attr {
+    /// `MOUNT_ATTR_*` to set
+    pub(crate) set: u64,
+    /// `MOUNT_ATTR_*` to clear first
+    pub(crate) clear: u64,
+    /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE` or 0
+    pub(crate) propagation: u64,
+    /// The user namespace of an idmapped mount
+    pub(crate) userns_fd: u64,
+}
+
+impl Attr {
+    /// Nothing to change.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Changes the attributes of the mount that `mount` is the root of.
+pub(crate) fn set_attr(mount: BorrowedFd<'_>, attr: &Attr, reach: Reach) -> Result<()> {
+    set_attr_at(mount, c"", attr, reach)
+}
+
+/// Changes the attributes of the mount at a path.
+pub(crate) fn set_attr_at(dir: BorrowedFd<'_>, path: &CStr, attr: &Attr, reach: Reach) -> Result<()> {
+    let recursive = if reach == Reach::Tree {
+        libc::AT_RECURSIVE
+    } else {
+        0
+    };
+    let flags = if path.is_empty() {
+        libc::AT_EMPTY_PATH | recursive
+    } else {
+        recursive
+    };
+    // SAFETY: the path is a C string and `attr` a whole mount_attr whose length is given; the kernel
+    // reads both during the call only.
+    let result = check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            dir.as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            std::ptr::from_ref(attr),
+            size_of::<Attr>(),
+        )
+    });
+    result.map(drop).while_doing(|| {
+        let Attr {
+            set,
+            clear,
+            propagation,
+            ..
+        } = attr;
+        format!("set mount attributes (set {set:#x}, clear {clear:#x}, propagation {propagation:#x})")
+    })
+}
+
+/// A detached copy of the mount at `path`, with the mounts below it if `reach` says so.
+pub(crate) fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, reach: Reach) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if reach == Reach::Tree {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    if path.is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    open_tree(dir, path, flags).while_doing(|| format!("open_tree {path:?}"))
+}
+
+/// One parameter of a file system: a flag, or a key with a value.
+pub(crate) type Parameter = (String, Option<String>);
+
+/// A new file system, mounted nowhere yet. Says in the file system's own words what it dislikes.
+pub(crate) fn new_filesystem(
+    fstype: &str,
+    source: &str,
+    parameters: &[Parameter],
+    attributes: u64,
+) -> Result<OwnedFd> {
+    let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)
+        .map_err(|errno| match errno {
+            Errno::NODEV => Error::new(
+                Kind::Unsupported,
+                format!("this kernel has no file system {fstype:?}"),
+            ),
+            errno => errno.into(),
+        })
+        .while_doing(|| format!("fsopen {fstype}"))?;
+    if !source.is_empty() {
+        said(&context, fsconfig_set_string(&context, "source", source))
+            .while_doing(|| format!("set the source of {fstype} to {source:?}"))?;
+    }
+    for (key, value) in parameters {
+        match value {
+            None => said(&context, fsconfig_set_flag(&context, key.as_str()))
+                .while_doing(|| format!("set option {key:?} of {fstype}"))?,
+            Some(value) => said(
+                &context,
+                fsconfig_set_string(&context, key.as_str(), value.as_str()),
+            )
+            .while_doing(|| format!("set option {:?} of {fstype}", format!("{key}={value}")))?,
+        }
+    }
+    said(&context, fsconfig_create(&context)).while_doing(|| format!("create a {fstype}"))?;
+    let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).while_doing(|| format!("fsmount {fstype}"))
+}
+
+/// Adds what the file system wrote into its context's log (lines like `e tmpfs: Bad value for 'size'`).
+fn said(context: &OwnedFd, result: rustix::io::Result<()>) -> Result<()> {
+    let Err(errno) = result else { return Ok(()) };
+    let mut line = [0_u8; 512];
+    match rustix::io::read(context, &mut line) {
+        Ok(n) if n > 2 => {
+            let words = String::from_utf8_lossy(line.get(2..n).unwrap_or_default())
+                .trim_end()
+                .to_owned();
+            Err(Error::from(errno)).while_doing(|| words)
+        }
+        _ => Err(errno.into()),
+    }
+}
+
+/// Lets a detached mount appear at a directory or file that is open.
+pub(crate) fn attach(mount: BorrowedFd<'_>, at: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", at, c"", flags).while_doing(|| "move_mount")
+}
+
+/// Moves the mount that `mount` is the root of onto "/", for a root that cannot be pivoted.
+pub(crate) fn attach_at_root(mount: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(mount, c"", rustix::fs::CWD, c"/", flags).while_doing(|| "move_mount to /")
+}
+
+/// Takes away the mount at `path` and all below it; busy ones disappear when their users do.
+pub(crate) fn detach(path: &CStr) -> Result<()> {
+    unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).while_doing(|| format!("umount {path:?}"))
+}
+
+/// Makes the open directory `new` the root and takes the old one away (pivot_root(2), "pivot_root(".", ".")").
+pub(crate) fn pivot_root(new: impl AsFd) -> Result<()> {
+    rustix::process::fchdir(new).while_doing(|| "enter the new root")?;
+    rustix::process::pivot_root(c".", c".").while_doing(|| "pivot_root")?;
+    // The old root now lies over the new one, and "." is the old one.
+    unmount(c".", UnmountFlags::DETACH).while_doing(|| "umount the old root")?;
+    rustix::process::chdir(c"/").while_doing(|| "enter /")
+}

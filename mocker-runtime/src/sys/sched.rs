@@ -1,0 +1,68 @@
+//! Scheduling of the processor and of the disk, and prlimit(2).
+#![expect(unsafe_code, reason = "sched_setattr and ioprio_set have no safe wrappers")]
+
+use super::check;
+use crate::error::{Result, WhileDoing};
+
+/// `struct sched_attr` of linux/sched/types.h, first version; times in nanoseconds.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SchedAttr {
+    /// Its own length
+    pub(crate) size: u32,
+    /// `SCHED_*`
+    pub(crate) policy: u32,
+    /// `SCHED_FLAG_*`
+    pub(crate) flags: u64,
+    /// -20 to 19
+    pub(crate) nice: i32,
+    /// 1 to 99 for the real-time policies
+    pub(crate) priority: u32,
+    /// Of the deadline policy
+    pub(crate) runtime: u64,
+    /// Of the deadline policy
+    pub(crate) deadline: u64,
+    /// Of the deadline policy
+    pub(crate) period: u64,
+}
+
+/// Sets this thread's scheduling.
+pub(crate) fn set_scheduler(attr: &SchedAttr) -> Result<()> {
+    let attr = SchedAttr {
+        size: size_of::<SchedAttr>() as u32,
+        ..*attr
+    };
+    // SAFETY: `attr` is a whole sched_attr that says its own length; the kernel only reads it.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) })
+        .map(drop)
+        .while_doing(|| format!("sched_setattr {attr:?}"))
+}
+
+/// Sets this process's disk priority: class (0 to 3) and level (0 to 7).
+pub(crate) fn set_io_priority(class: u32, level: u32) -> Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
+    // SAFETY: ioprio_set takes three numbers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, (class << 13) | level) })
+        .map(drop)
+        .while_doing(|| format!("ioprio_set class {class} level {level}"))
+}
+
+/// Sets one resource limit of this process.
+pub(crate) fn set_rlimit(resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: pid 0 is this process; the new limit is only read, the old one not asked for.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            &raw const limit,
+            std::ptr::null::<libc::rlimit64>(),
+        )
+    })
+    .map(drop)
+    .while_doing(|| format!("raise {name} to soft {soft}, hard {hard}"))
+}
