@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
 
 /// A feature of the machine that a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,17 +146,19 @@ pub fn skip(test: &str, need: Need) -> bool {
     if need.is_met() {
         return false;
     }
-    record(test, &need.name());
+    count_skip(test, &need.name());
     true
 }
 
-/// Writes the line: a skip that nobody can count is worse than a failure, so an unwritable file panics.
+/// Counts a skip that was decided elsewhere (the suite's own cases).
+///
+/// A skip that nobody can count is worse than a failure, so an unwritable file panics.
 #[expect(
     clippy::print_stderr,
     clippy::panic,
     reason = "the reader of a test's output must see it"
 )]
-fn record(test: &str, feature: &str) {
+pub fn count_skip(test: &str, feature: &str) {
     eprintln!("skipped: {test}: this host has no {feature}");
     let Some(path) = std::env::var_os("MOCKER_SKIPS") else {
         return;
@@ -218,8 +222,10 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 /// The cargo target directory that the running program was built into.
 pub fn target_dir() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
+    // the folder of a triple has a tag of its own: the outermost one counts
     own.ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").is_file())
+        .filter(|dir| dir.join("CACHEDIR.TAG").is_file())
+        .last()
         .map(Path::to_owned)
 }
 
@@ -230,6 +236,20 @@ pub fn in_mount_namespace(program: impl AsRef<std::ffi::OsStr>) -> Command {
         .args(["--mount", "--propagation", "private", "--"])
         .arg(program);
     command
+}
+
+/// Orphans of this process's descendants become its children, so that it can wait for containers.
+pub fn become_reaper() -> Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
+}
+
+/// From here on this process's mounts are its own: a runtime's mistakes do not land on the machine.
+pub fn leave_mount_namespace() -> Result<()> {
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    nix::sched::unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
+    nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).context("make / private")
 }
 
 #[cfg(test)]

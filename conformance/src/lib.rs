@@ -5,12 +5,24 @@
 //! registry  an in-process registry with faults, Debian's docker-registry, and a push to either
 //! debian    images with a real Debian userland, made once and kept
 //! host      what this machine can do; the only way for a test to skip; waiting; finding programs
+//!
+//! cases     the suite: sentences of the specification, each with a check
+//! case      what a case is, and the bench that it works at
+//! bundle    its root file system and configuration      container   its life, by the runtime's verbs
+//! runtime   calls of the program under test             inside      what the probe saw in the container
 //! ```
 //!
 //! Nothing here depends on the crates that it proves: they are called as programs.
 
 pub mod blob;
+pub mod bundle;
+pub mod case;
+pub mod cases;
+pub mod container;
 pub mod debian;
+pub mod expected;
 pub mod fixture;
 pub mod host;
+pub mod inside;
 pub mod registry;
+pub mod runtime;

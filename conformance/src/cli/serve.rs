@@ -64,7 +64,7 @@ impl Serve {
             std::fs::write(&unfinished, registry.address() + "\n")?;
             std::fs::rename(&unfinished, path).with_context(|| format!("write {}", path.display()))?;
         }
-        println!("{}\n{}", registry.address(), names.join("\n"));
+        super::say(&format!("{}\n{}", registry.address(), names.join("\n")));
         io::stdout().flush()?;
         io::copy(&mut io::stdin(), &mut io::sink()).context("wait for the end of standard input")?;
         Ok(ExitCode::SUCCESS)

@@ -1,0 +1,173 @@
+//! runtime.md: the create operation, and what it refuses.
+
+use anyhow::{Context, ensure};
+use serde_json::json;
+
+use super::ROOT;
+use crate::case::{Case, expect_eq};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "create.program-waits-for-start",
+        at: "runtime.md#runtimeCreate",
+        must: "`process.args` MUST NOT be applied until triggered by the `start` operation.",
+        needs: ROOT,
+        check: |bench| {
+            let container = bench.container(["write", "/data/mark", "x"])?.create()?;
+            expect_eq("status after create", container.status()?, "created")?;
+            let mark = container.rootfs("/data/mark");
+            ensure!(!mark.try_exists()?, "the program ran before start");
+            container.start()?;
+            container.wait_for("stopped")?;
+            ensure!(mark.try_exists()?, "the program did not run after start");
+            Ok(())
+        },
+    },
+    Case {
+        name: "create.existing-id-is-an-error",
+        at: "runtime.md#runtimeCreate",
+        must: "If the ID provided is not unique across all containers within the scope of the runtime, or is not valid in any other way, the implementation MUST generate an error and a new container MUST NOT be created.",
+        needs: ROOT,
+        check: |bench| {
+            let first = bench.container(["pause"])?.start()?;
+            let before = first.state()?;
+            let (outcome, second) = bench.container(["pause"])?.id(&first.id).try_create()?;
+            let after = first.state();
+            // the guard of the second would delete the first
+            std::mem::forget(second);
+            outcome.failure("create with an id in use")?;
+            expect_eq("state of the first container", after?, before)
+        },
+    },
+    Case {
+        name: "create.invalid-id-is-an-error",
+        at: "runtime.md#runtimeCreate",
+        must: "If the ID provided is not unique across all containers within the scope of the runtime, or is not valid in any other way, the implementation MUST generate an error and a new container MUST NOT be created.",
+        needs: ROOT,
+        check: |bench| {
+            for id in ["..", "a/b", "a b", ""] {
+                bench
+                    .container(["pause"])?
+                    .id(id)
+                    .refused()
+                    .with_context(|| format!("id {id:?}"))?;
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "create.bundle-without-config-is-an-error",
+        at: "runtime.md#runtimeLifecycle",
+        must: "If the runtime is unable to create the environment specified in the `config.json`, it MUST generate an error.",
+        needs: ROOT,
+        check: |bench| {
+            let bundle = bench.dir().join("empty");
+            std::fs::create_dir(&bundle)?;
+            let words = [
+                "create",
+                "--bundle",
+                &bundle.display().to_string(),
+                "conformance-empty",
+            ];
+            bench
+                .runtime()
+                .call(&words, bench.left())?
+                .failure("create without config.json")?;
+            bench
+                .runtime()
+                .call(&["state", "conformance-empty"], bench.left())?
+                .failure("state after it")?;
+            Ok(())
+        },
+    },
+    Case {
+        name: "create.broken-json-is-an-error",
+        at: "config.md#configValidValues",
+        must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
+        needs: ROOT,
+        check: |bench| {
+            for (pointer, value) in [
+                ("/process/args", json!("sh")),
+                ("/process/user/uid", json!("root")),
+                ("/linux/namespaces", json!([{ "type": "no-such-namespace" }])),
+            ] {
+                bench
+                    .container(["pause"])?
+                    .set(pointer, value)?
+                    .refused()
+                    .context(pointer)?;
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "create.missing-rootfs-is-an-error",
+        at: "config.md#configRoot",
+        must: "A directory MUST exist at the path declared by the field.",
+        needs: ROOT,
+        check: |bench| {
+            let refused = bench
+                .container(["pause"])?
+                .set("/root/path", "no-such-folder")?
+                .refused()?;
+            ensure!(!refused.stderr.is_empty(), "not a word about it");
+            Ok(())
+        },
+    },
+    Case {
+        name: "create.later-changes-of-config-have-no-effect",
+        at: "runtime.md#runtimeLifecycle",
+        must: "Any updates to `config.json` after this step MUST NOT affect the container.",
+        needs: ROOT,
+        check: |bench| {
+            let container = bench
+                .reporter([])?
+                .set("/process/env/-", "WHEN=before")?
+                .create()?;
+            let config = container.bundle().join("config.json");
+            let text = std::fs::read_to_string(&config)?;
+            std::fs::write(&config, text.replace("WHEN=before", "WHEN=after"))?;
+            container.start()?;
+            container.wait_for("stopped")?;
+            let env = container.report()?.list("/env");
+            ensure!(
+                env.contains(&"WHEN=before".to_owned()),
+                "the environment is {env:?}"
+            );
+            Ok(())
+        },
+    },
+    Case {
+        name: "create.unknown-properties-are-ignored",
+        at: "config.md#configExtensibility",
+        must: "Runtimes MAY log unknown properties but MUST otherwise ignore them.",
+        needs: ROOT,
+        check: |bench| {
+            let setup = bench.reporter([])?.set("/unheardOf", json!({ "a": 1 }))?;
+            setup
+                .set("/process/unheardOf", 1)?
+                .set("/linux/unheardOf", "x")?
+                .report()
+                .map(drop)
+        },
+    },
+    Case {
+        name: "create.oci-version-is-semver",
+        at: "config.md#configSpecificationVersion",
+        must: "**`ociVersion`** (string, REQUIRED) MUST be in SemVer v2.0.0 format",
+        needs: ROOT,
+        check: |bench| {
+            bench
+                .container(["pause"])?
+                .set("/ociVersion", "two")?
+                .refused()
+                .context("ociVersion \"two\"")?;
+            bench
+                .container(["pause"])?
+                .remove("/ociVersion")
+                .refused()
+                .context("no ociVersion")?;
+            Ok(())
+        },
+    },
+];

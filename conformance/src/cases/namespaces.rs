@@ -1,0 +1,331 @@
+//! config-linux.md#configLinuxNamespaces, hostname, domainname, sysctl.
+
+use std::os::unix::fs::MetadataExt;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::ROOT;
+use crate::case::{Bench, Case, expect_eq};
+use crate::container::Container;
+
+/// The names of the specification and those below /proc/PID/ns.
+const KINDS: [(&str, &str); 5] = [
+    ("pid", "pid"),
+    ("network", "net"),
+    ("mount", "mnt"),
+    ("ipc", "ipc"),
+    ("uts", "uts"),
+];
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "namespaces.listed-ones-are-new",
+        at: "config-linux.md#configLinuxNamespaces",
+        must: "If `path` is not specified, the runtime MUST create a new container namespace of type `type`.",
+        needs: ROOT,
+        check: |bench| {
+            let setup = bench
+                .container(["pause"])?
+                .set("/linux/namespaces/-", json!({ "type": "cgroup" }))?;
+            let container = setup.start()?;
+            for (kind, file) in KINDS.into_iter().chain([("cgroup", "cgroup")]) {
+                ensure!(
+                    inode(&container, file)? != own(file)?,
+                    "the {kind} namespace is the runtime's own"
+                );
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "namespaces.unlisted-ones-are-inherited",
+        at: "config-linux.md#configLinuxNamespaces",
+        must: "If a namespace type is not specified in the `namespaces` array, the container MUST inherit the runtime namespace of that type.",
+        needs: ROOT,
+        check: |bench| {
+            // without a network namespace of its own a sysfs cannot be mounted: it is left out
+            let setup = bench
+                .container(["pause"])?
+                .without_namespace("ipc")
+                .without_namespace("uts");
+            let setup = setup
+                .without_namespace("network")
+                .remove("/hostname")
+                .set("/mounts/5", tmpfs("/sys"))?;
+            let container = setup.set("/mounts/4", tmpfs("/data"))?.start()?;
+            for file in ["ipc", "uts", "net", "user"] {
+                expect_eq(
+                    &format!("the {file} namespace"),
+                    inode(&container, file)?,
+                    own(file)?,
+                )?;
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "namespaces.by-path-are-joined",
+        at: "config-linux.md#configLinuxNamespaces",
+        must: "The runtime MUST place the container process in the namespace associated with that `path`.",
+        needs: ROOT,
+        check: |bench| {
+            let first = bench.container(["pause"])?.start()?;
+            let mut setup = bench.container(["pause"])?.remove("/hostname");
+            for (kind, file) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid")] {
+                setup = setup.without_namespace(kind);
+                setup = setup.set(
+                    "/linux/namespaces/-",
+                    json!({ "type": kind, "path": ns_path(&first, file)? }),
+                )?;
+            }
+            let second = setup.start()?;
+            for file in ["net", "ipc", "uts", "pid"] {
+                expect_eq(
+                    &format!("the {file} namespace"),
+                    inode(&second, file)?,
+                    inode(&first, file)?,
+                )?;
+            }
+            ensure!(
+                inode(&second, "mnt")? != inode(&first, "mnt")?,
+                "the mount namespace is the other's"
+            );
+            Ok(())
+        },
+    },
+    Case {
+        name: "namespaces.path-of-another-type-is-an-error",
+        at: "config-linux.md#configLinuxNamespaces",
+        must: "The runtime MUST generate an error if `path` is not associated with a namespace of type `type`.",
+        needs: ROOT,
+        check: |bench| {
+            for path in ["/proc/self/ns/net", "/no/such/file", "/etc/hostname"] {
+                let setup = bench.container(["pause"])?.without_namespace("ipc");
+                let setup = setup.set("/linux/namespaces/-", json!({ "type": "ipc", "path": path }))?;
+                setup.refused().context(path)?;
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "namespaces.duplicates-are-an-error",
+        at: "config-linux.md#configLinuxNamespaces",
+        must: "If a `namespaces` field contains duplicated namespaces with same `type`, the runtime MUST generate an error.",
+        needs: ROOT,
+        check: |bench| {
+            let setup = bench
+                .container(["pause"])?
+                .set("/linux/namespaces/-", json!({ "type": "ipc" }))?;
+            setup.refused().map(drop)
+        },
+    },
+    Case {
+        name: "namespaces.pid-makes-the-program-pid-1",
+        at: "config-linux.md#configLinuxNamespaces",
+        must: "**`pid`** processes inside the container will only be able to see other processes inside the same container or inside the same pid namespace.",
+        needs: ROOT,
+        check: |bench| {
+            let report = bench.reporter(["/proc"])?.report()?;
+            expect_eq("pid inside", report.at("/pid"), 1)?;
+            let entries = report.look("/proc", "entries");
+            let pids = entries
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|name| name.as_str());
+            let pids: Vec<&str> = pids.filter(|name| name.parse::<u32>().is_ok()).collect();
+            expect_eq("processes in /proc", pids, ["1"].as_slice())
+        },
+    },
+    Case {
+        name: "namespaces.user-maps-ids",
+        at: "config-linux.md#configLinuxUserNamespaceMappings",
+        must: "**`hostID`** *(uint32, REQUIRED)* - is the starting uid/gid on the host to be mapped to *containerID*.",
+        needs: &[crate::host::Need::Root, crate::host::Need::UserNamespace],
+        check: |bench| {
+            let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+            let setup = bench
+                .container(["pause"])?
+                .set("/linux/namespaces/-", json!({ "type": "user" }))?;
+            open_to_others(&setup)?;
+            let container = setup
+                .set("/linux/uidMappings", map.clone())?
+                .set("/linux/gidMappings", map)?
+                .start()?;
+            let meta = std::fs::metadata(format!("/proc/{}", container.pid()?))?;
+            expect_eq(
+                "owner on the host",
+                [meta.uid(), meta.gid()].as_slice(),
+                [100_000, 100_000].as_slice(),
+            )?;
+            ensure!(
+                inode(&container, "user")? != own("user")?,
+                "the user namespace is the runtime's own"
+            );
+            Ok(())
+        },
+    },
+    Case {
+        name: "namespaces.user-without-mappings-is-an-error",
+        at: "config-linux.md#configLinuxUserNamespaceMappings",
+        must: "**`size`** *(uint32, REQUIRED)* - is the number of ids to be mapped.",
+        needs: &[crate::host::Need::Root, crate::host::Need::UserNamespace],
+        check: |bench| {
+            let setup = bench
+                .container(["pause"])?
+                .set("/linux/namespaces/-", json!({ "type": "user" }))?;
+            setup.refused().map(drop)
+        },
+    },
+    Case {
+        name: "hostname.is-set-inside-only",
+        at: "config.md#configHostname",
+        must: "**`hostname`** (string, OPTIONAL) specifies the container's hostname as seen by processes running inside the container.",
+        needs: ROOT,
+        check: |bench| {
+            let before = rustix::system::uname().nodename().to_owned();
+            expect_eq(
+                "hostname",
+                bench
+                    .reporter([])?
+                    .set("/hostname", "mrsdalloway")?
+                    .report()?
+                    .at("/hostname"),
+                "mrsdalloway",
+            )?;
+            ensure!(
+                rustix::system::uname().nodename() == before.as_c_str(),
+                "the machine's own hostname has changed"
+            );
+            Ok(())
+        },
+    },
+    Case {
+        name: "hostname.without-uts-namespace-is-an-error",
+        at: "config.md#configValidValues",
+        must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
+        needs: ROOT,
+        check: |bench| {
+            bench
+                .container(["pause"])?
+                .without_namespace("uts")
+                .refused()
+                .map(drop)
+        },
+    },
+    Case {
+        name: "domainname.is-set",
+        at: "config.md#configDomainname",
+        must: "**`domainname`** (string, OPTIONAL) specifies the container's domainname as seen by processes running inside the container.",
+        needs: ROOT,
+        check: |bench| {
+            let report = bench
+                .reporter([])?
+                .set("/domainname", "foobarbaz.test")?
+                .report()?;
+            expect_eq("domainname", report.at("/domainname"), "foobarbaz.test")
+        },
+    },
+    Case {
+        name: "network.new-namespace-has-only-the-loopback",
+        at: "config-linux.md#configLinuxNamespaces",
+        must: "**`network`** the container will have its own network stack.",
+        needs: ROOT,
+        check: |bench| {
+            let interfaces = bench.reporter([])?.report()?.list("/interfaces");
+            ensure!(
+                interfaces.contains(&"lo".to_owned()),
+                "interfaces are {interfaces:?}"
+            );
+            ensure!(
+                !interfaces.iter().any(|name| name.starts_with("eth")),
+                "interfaces are {interfaces:?}"
+            );
+            Ok(())
+        },
+    },
+    Case {
+        name: "sysctl.is-set-inside-only",
+        at: "config-linux.md#configLinuxSysctl",
+        must: "**`sysctl`** (object, OPTIONAL) allows kernel parameters to be modified at runtime for the container.",
+        needs: ROOT,
+        check: sysctl_inside_only,
+    },
+    Case {
+        name: "sysctl.of-the-machine-is-an-error",
+        at: "config.md#configValidValues",
+        must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
+        needs: ROOT,
+        check: |bench| {
+            for name in ["vm.no_such_thing", "net.ipv4.no_such_thing"] {
+                bench
+                    .container(["pause"])?
+                    .set("/linux/sysctl", json!({ name: "1" }))?
+                    .refused()
+                    .context(name)?;
+            }
+            Ok(())
+        },
+    },
+];
+
+fn sysctl_inside_only(bench: &Bench) -> Result<()> {
+    let (shmmni, forward) = ("kernel/shmmni", "net/ipv4/ip_forward");
+    let machine = |name: &str| std::fs::read_to_string(format!("/proc/sys/{name}"));
+    let before = [machine(shmmni)?, machine(forward)?];
+    let wanted = json!({ "kernel.shmmni": "1234", "net.ipv4.ip_forward": "1" });
+    let container = bench
+        .container(["pause"])?
+        .set("/linux/sysctl", wanted)?
+        .start()?;
+    // /proc/sys shows the reader's own namespaces: it has to be read by a program inside
+    let read = |name: &str| -> Result<String> {
+        let pid = container.pid()?.to_string();
+        let output = std::process::Command::new("nsenter")
+            .args([
+                "--target",
+                &pid,
+                "--ipc",
+                "--net",
+                "--",
+                "cat",
+                &format!("/proc/sys/{name}"),
+            ])
+            .output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    expect_eq("kernel.shmmni inside", read(shmmni)?, "1234")?;
+    expect_eq("net.ipv4.ip_forward inside", read(forward)?, "1")?;
+    ensure!(
+        [machine(shmmni)?, machine(forward)?] == before,
+        "the machine's own values have changed"
+    );
+    Ok(())
+}
+
+fn tmpfs(place: &str) -> serde_json::Value {
+    crate::bundle::mount(place, "tmpfs", &[])
+}
+
+fn ns_path(container: &Container<'_>, file: &str) -> Result<String> {
+    Ok(format!("/proc/{}/ns/{file}", container.pid()?))
+}
+
+fn inode(container: &Container<'_>, file: &str) -> Result<u64> {
+    Ok(std::fs::metadata(ns_path(container, file)?)?.ino())
+}
+
+fn own(file: &str) -> Result<u64> {
+    Ok(std::fs::metadata(format!("/proc/self/ns/{file}"))?.ino())
+}
+
+/// Root of a user namespace is nobody on the way to the bundle.
+fn open_to_others(setup: &crate::container::Setup<'_>) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let open = std::fs::Permissions::from_mode(0o755);
+    for dir in setup.bundle().ancestors().take(2) {
+        std::fs::set_permissions(dir, open.clone())?;
+    }
+    Ok(())
+}
