@@ -1,3 +1,7 @@
 //! `mocker-image`: turns registry images into OCI bundles.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mocker_image::cli::main()
+}

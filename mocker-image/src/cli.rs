@@ -1,0 +1,136 @@
+//! The command line: words to one call, results to stdout, progress and errors to stderr.
+
+mod list;
+mod pull;
+mod unpack;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::Result;
+use crate::home;
+use crate::image::platform::Platform;
+use crate::progress::Teller;
+use crate::registry::Settings;
+use crate::store::Store;
+
+/// Turns registry images into OCI bundles
+#[derive(Debug, Parser)]
+#[command(name = "mocker-image", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands, before or after its name.
+#[derive(Debug, Args)]
+struct Global {
+    /// The store [default: /var/lib/mocker for root, else $XDG_DATA_HOME/mocker or ~/.local/share/mocker]
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Say nothing but errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+/// How a registry is spoken to.
+#[derive(Debug, Args)]
+struct Remote {
+    /// Take the image for this platform: os/architecture or os/architecture/variant
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// A registry (host or host:port) that needs no valid certificate, nor TLS; may be repeated
+    #[arg(long, value_name = "HOST")]
+    insecure_registry: Vec<String>,
+    /// With false: every registry is insecure
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", require_equals = true)]
+    tls_verify: bool,
+    /// User and password for the registry
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials)]
+    creds: Option<(String, String)>,
+    /// A folder with authorities (*.crt) and a client certificate (*.cert with *.key)
+    #[arg(long, value_name = "DIR")]
+    cert_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Pull an image into the store
+    Pull(pull::Pull),
+    /// Make a bundle (config.json and rootfs) from an image, pulling what is missing
+    Unpack(unpack::Unpack),
+    /// List the images in the store
+    #[command(visible_alias = "images")]
+    List(list::List),
+}
+
+/// Runs the program; 0 if all went well, 1 if not, 2 for a wrong command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Pull(pull) => pull.run(&cli.global),
+        Command::Unpack(unpack) => unpack.run(&cli.global),
+        Command::List(list) => list.run(&cli.global),
+    };
+    let Err(e) = done else { return ExitCode::SUCCESS };
+    let hint = e
+        .advice()
+        .map(|hint| format!("\nhint: {hint}"))
+        .unwrap_or_default();
+    // Where stderr is closed nobody would hear of that either.
+    drop(writeln!(io::stderr(), "mocker-image: {e}{hint}"));
+    ExitCode::FAILURE
+}
+
+impl Global {
+    fn root(&self) -> Result<PathBuf> {
+        self.root.clone().map_or_else(home::store, Ok)
+    }
+
+    fn store(&self) -> Result<Arc<Store>> {
+        Ok(Arc::new(Store::open(&self.root()?)?))
+    }
+}
+
+impl Remote {
+    fn settings(&self) -> Settings {
+        Settings {
+            insecure: self.insecure_registry.clone(),
+            any_insecure: !self.tls_verify,
+            credentials: self.creds.clone(),
+            cert_dir: self.cert_dir.clone(),
+        }
+    }
+}
+
+impl Teller for Global {
+    fn tell(&self, line: &str) {
+        if !self.quiet {
+            drop(writeln!(io::stderr(), "{line}"));
+        }
+    }
+}
+
+fn credentials(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((user, password)) if !user.is_empty() => Ok((user.to_owned(), password.to_owned())),
+        _ => Err("not USER:PASSWORD".to_owned()),
+    }
+}
+
+/// Writes a result; a reader that has enough (`| head`) is no failure.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(crate::error::Error::from(e).step("write the result"))
+        }
+        _ => Ok(()),
+    }
+}

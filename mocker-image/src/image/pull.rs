@@ -1,0 +1,424 @@
+//! From a name to an image in the store, layer by layer.
+//!
+//! ```text
+//! name -> top document -> (index: platform) -> manifest -> config        one thread, small documents
+//! layers: I/O thread   registry -> digest -> Partial                     up to LANES at once
+//!         main thread  Tail -> inflate -> diffID -> (extract)            in order, while they arrive
+//! ```
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io::Read;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinSet;
+
+use super::platform::Platform;
+use super::{Config, DOCUMENT, Descriptor, Document, Manifest};
+use crate::digest::{Check, Digest};
+use crate::error::{Context, Error, Kind, Result};
+use crate::layer::Layer;
+use crate::media::Compression;
+use crate::progress::{Teller, size};
+use crate::reference::Reference;
+use crate::registry::{Registry, Settings, starts_at};
+use crate::store::Store;
+use crate::store::partial::{Claim, Partial, Progress};
+
+/// Layers that are downloaded at once; docker's number.
+const LANES: usize = 3;
+/// How often a broken download is taken up again.
+const RETRIES: u32 = 3;
+/// How long to wait before asking again whether another program is done with a blob.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Whether the registry is asked what a name stands for today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Always.
+    Ask,
+    /// Only for a name that was never pulled.
+    Keep,
+}
+
+/// Which layers are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Every layer, from the store or while it arrives.
+    All,
+    /// Those that arrive.
+    Missing,
+}
+
+/// An image whose documents are at hand.
+#[derive(Debug)]
+pub struct Image {
+    /// What the name stands for: the manifest or an index.
+    pub top: Descriptor,
+    /// The manifest for the platform.
+    pub descriptor: Descriptor,
+    /// Its content.
+    pub manifest: Manifest,
+    /// The configuration.
+    pub config: Config,
+}
+
+/// One name, to be pulled into a store.
+pub struct Pull<'a> {
+    /// Where to.
+    pub store: &'a Arc<Store>,
+    /// What.
+    pub reference: &'a Reference,
+    /// How to speak to its registry.
+    pub settings: &'a Settings,
+    /// For which platform; `None` is this machine's.
+    pub platform: Option<&'a Platform>,
+    /// Who hears about it.
+    pub teller: &'a dyn Teller,
+    remote: OnceLock<Remote>,
+}
+
+/// The registry and what drives it; made when something is missing.
+struct Remote {
+    runtime: Runtime,
+    registry: Arc<Registry>,
+}
+
+impl<'a> Pull<'a> {
+    /// Prepares a pull; nothing is read or sent yet.
+    pub fn new(
+        store: &'a Arc<Store>,
+        reference: &'a Reference,
+        settings: &'a Settings,
+        teller: &'a dyn Teller,
+    ) -> Self {
+        Self {
+            store,
+            reference,
+            settings,
+            platform: None,
+            teller,
+            remote: OnceLock::new(),
+        }
+    }
+
+    /// Gets the documents of the image.
+    pub fn image(&self, freshness: Freshness) -> Result<Image> {
+        let (top, bytes) = self.top(freshness)?;
+        let (descriptor, manifest) = match Document::parse(&bytes, &top.media_type)? {
+            Document::Manifest(manifest) => (top.clone(), manifest),
+            Document::Index(index) => {
+                let host = Platform::host();
+                let descriptor = self.platform.unwrap_or(&host).choose(&index)?;
+                let bytes = self.document(&descriptor, &descriptor.media_type)?;
+                match Document::parse(&bytes, &descriptor.media_type)? {
+                    Document::Manifest(manifest) => (descriptor, manifest),
+                    Document::Index(_) => {
+                        return Err(Error::new(Kind::Unsupported, "the index leads to another index"));
+                    }
+                }
+            }
+        };
+        let bytes = self.document(&manifest.config, "")?;
+        let config =
+            Config::parse(&bytes, &manifest).while_doing(|| format!("config {}", manifest.config))?;
+        self.check_platform(&config)?;
+        Ok(Image {
+            top,
+            descriptor,
+            manifest,
+            config,
+        })
+    }
+
+    /// Downloads the missing layers and hands them on in order, while they arrive.
+    pub fn layers(
+        &self,
+        image: &Image,
+        which: Which,
+        mut each: impl FnMut(&Layer, Box<dyn Read>) -> Result<()>,
+    ) -> Result<()> {
+        let mut arriving: HashMap<Digest, Arc<Progress>> = HashMap::new();
+        let mut missing = Vec::new();
+        for layer in &image.manifest.layers {
+            Compression::of(&layer.media_type).while_doing(|| format!("layer {layer}"))?;
+            if !arriving.contains_key(&layer.digest) && self.store.blob(layer)?.is_none() {
+                let progress = Arc::new(Progress::default());
+                arriving.insert(layer.digest.clone(), Arc::clone(&progress));
+                missing.push((layer.clone(), progress));
+            }
+        }
+        let mut read = || {
+            let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
+            for (descriptor, diff_id) in layers {
+                let compression = Compression::of(&descriptor.media_type)?;
+                let layer = Layer {
+                    name: format!("layer {descriptor}"),
+                    compression,
+                    diff_id: diff_id.clone(),
+                };
+                match (arriving.get(&descriptor.digest), which) {
+                    (Some(progress), _) => each(&layer, Box::new(progress.tail()))?,
+                    (None, Which::Missing) => {}
+                    (None, Which::All) => self.stored(descriptor, |blob| each(&layer, blob))?,
+                }
+            }
+            Ok(())
+        };
+        match missing.is_empty() {
+            true => read(),
+            false => self.download_beside(missing, read),
+        }
+    }
+
+    /// Points the name at the image.
+    pub fn record(&self, image: &Image) -> Result<()> {
+        self.store.point(self.reference, &image.top, &image.descriptor)
+    }
+
+    /// A layer from the store; one that turns out to be bad is removed, so that the next pull gets it anew.
+    fn stored(&self, descriptor: &Descriptor, each: impl FnOnce(Box<dyn Read>) -> Result<()>) -> Result<()> {
+        let gone = || {
+            Error::new(
+                Kind::NotFound,
+                format!("blob {descriptor} vanished from the store"),
+            )
+        };
+        let read = each(Box::new(self.store.blob(descriptor)?.ok_or_else(gone)?));
+        if read.as_ref().is_err_and(|e| e.kind() == Kind::Invalid) {
+            self.store.discard(&descriptor.digest)?;
+        }
+        read
+    }
+
+    /// Runs the downloads on a thread of their own while `read` follows them.
+    fn download_beside(
+        &self,
+        missing: Vec<(Descriptor, Arc<Progress>)>,
+        mut read: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let remote = self.remote()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let all: Vec<_> = missing.iter().map(|(_, progress)| Arc::clone(progress)).collect();
+        std::thread::scope(|scope| {
+            let downloads = scope.spawn(|| {
+                let ended = remote
+                    .runtime
+                    .block_on(until(stopped, self.download_all(remote, missing)));
+                let e = ended.as_ref().err().cloned();
+                let e = e.unwrap_or_else(|| Error::new(Kind::Internal, "the download ended early"));
+                // Whoever still waits for a blob learns why it does not come.
+                all.iter().for_each(|progress| progress.end(Err(e.clone())));
+                ended
+            });
+            let read = read();
+            drop(stop);
+            let downloaded = downloads
+                .join()
+                .map_err(|_| Error::new(Kind::Internal, "the download broke down"))?;
+            read.and(downloaded)
+        })
+    }
+
+    async fn download_all(&self, remote: &Remote, missing: Vec<(Descriptor, Arc<Progress>)>) -> Result<()> {
+        let lanes = Arc::new(Semaphore::new(LANES));
+        let mut downloads = JoinSet::new();
+        for (descriptor, progress) in missing {
+            let (store, registry) = (Arc::clone(self.store), Arc::clone(&remote.registry));
+            let lanes = Arc::clone(&lanes);
+            downloads.spawn(async move {
+                let _lane = lanes.acquire().await;
+                let name = || format!("layer {descriptor}");
+                download(&store, &registry, &descriptor, &progress)
+                    .await
+                    .while_doing(name)
+                    .map(|()| descriptor.clone())
+            });
+        }
+        while let Some(joined) = downloads.join_next().await {
+            let layer = joined.map_err(|e| Error::new(Kind::Internal, e.to_string()))??;
+            self.teller
+                .tell(&format!("pulled {} ({})", layer.digest.short(), size(layer.size)));
+        }
+        Ok(())
+    }
+
+    /// What the name stands for.
+    fn top(&self, freshness: Freshness) -> Result<(Descriptor, Vec<u8>)> {
+        if freshness == Freshness::Keep
+            && let Some(record) = self.store.record(self.reference)?
+        {
+            let bytes = self.document(&record.top, &record.top.media_type)?;
+            return Ok((record.top, bytes));
+        }
+        let remote = self.remote()?;
+        let fetched = remote
+            .runtime
+            .block_on(remote.registry.manifest(&self.reference.selector()))?;
+        let digest = Digest::of(&fetched.bytes);
+        if let Some(want) = self.reference.digest() {
+            let mut check = Check::new(want, fetched.bytes.len() as u64);
+            check
+                .update(&fetched.bytes)
+                .and_then(|()| check.finish())
+                .while_doing(|| "the manifest")?;
+        }
+        // What it is must be clear before it is kept.
+        Document::parse(&fetched.bytes, &fetched.media_type)?;
+        self.store.put(&fetched.bytes)?;
+        let size = fetched.bytes.len() as u64;
+        Ok((
+            Descriptor {
+                media_type: fetched.media_type,
+                digest,
+                size,
+            },
+            fetched.bytes,
+        ))
+    }
+
+    /// A small document, from the store or from the registry; a manifest if it has a media type.
+    fn document(&self, descriptor: &Descriptor, manifest: &str) -> Result<Vec<u8>> {
+        if descriptor.size > DOCUMENT {
+            return Err(Error::invalid(format!(
+                "{descriptor} would have {} bytes, more than {DOCUMENT}",
+                descriptor.size
+            )));
+        }
+        if let Some(bytes) = self.store.document(descriptor)? {
+            return Ok(bytes);
+        }
+        let remote = self.remote()?;
+        let name = if manifest.is_empty() { "config" } else { "manifest" };
+        let bytes = remote.runtime.block_on(async {
+            match manifest.is_empty() {
+                true => config_blob(&remote.registry, descriptor).await,
+                false => remote
+                    .registry
+                    .manifest(&descriptor.digest.to_string())
+                    .await
+                    .map(|fetched| fetched.bytes),
+            }
+        })?;
+        let mut check = Check::new(&descriptor.digest, descriptor.size);
+        check
+            .update(&bytes)
+            .and_then(|()| check.finish())
+            .while_doing(|| format!("{name} {descriptor}"))?;
+        self.store.put(&bytes)?;
+        Ok(bytes)
+    }
+
+    fn remote(&self) -> Result<&Remote> {
+        if let Some(remote) = self.remote.get() {
+            return Ok(remote);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.while_doing(|| "prepare for input and output")?;
+        let registry = Arc::new(Registry::new(self.reference, self.settings)?);
+        Ok(self.remote.get_or_init(|| Remote { runtime, registry }))
+    }
+
+    /// An image of one platform only is taken as it is, unless another one was asked for.
+    fn check_platform(&self, config: &Config) -> Result<()> {
+        let document = &config.document;
+        let Ok(own) = format!("{}/{}", document.os(), document.architecture()).parse::<Platform>() else {
+            return Ok(());
+        };
+        let host = Platform::host();
+        match self.platform {
+            Some(asked) if !asked.is_like(&own) => Err(Error::new(
+                Kind::NotFound,
+                format!("the image is not there for {asked}; it is for: {own}"),
+            )),
+            None if !host.is_like(&own) => {
+                self.teller.tell(&format!(
+                    "warning: the image is for {own}, this machine is {host}"
+                ));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs a future until it is done or the other side of `stopped` is gone.
+async fn until(stopped: oneshot::Receiver<()>, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let (mut stopped, mut work) = (pin!(stopped), pin!(work));
+    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => stopped
+            .as_mut()
+            .poll(cx)
+            .map(|_| Err(Error::new(Kind::Internal, "stopped"))),
+    })
+    .await
+}
+
+async fn config_blob(registry: &Registry, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    let mut response = registry.blob(&descriptor.digest, 0).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = registry.chunk(&mut response).await? {
+        bytes.extend_from_slice(chunk.as_ref());
+        if bytes.len() as u64 > descriptor.size {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// Brings one blob into the store, going on where an earlier program or connection stopped.
+async fn download(
+    store: &Store,
+    registry: &Registry,
+    descriptor: &Descriptor,
+    progress: &Arc<Progress>,
+) -> Result<()> {
+    let mut partial = loop {
+        match store.claim(descriptor, progress)? {
+            Claim::Mine(partial) => break partial,
+            Claim::Done => return Ok(()),
+            Claim::Busy => tokio::time::sleep(POLL).await,
+        }
+    };
+    let mut tries = 0;
+    while let Err(e) = receive(registry, descriptor, &mut partial).await {
+        tries += 1;
+        if e.kind() != Kind::Unreachable || tries > RETRIES {
+            return Err(e);
+        }
+        tokio::time::sleep(POLL * 4_u32.pow(tries)).await;
+    }
+    partial.commit(store, descriptor)
+}
+
+/// One request for what is missing of a blob.
+async fn receive(registry: &Registry, descriptor: &Descriptor, partial: &mut Partial) -> Result<()> {
+    let have = partial.len();
+    if have == descriptor.size && have > 0 {
+        return Ok(());
+    }
+    let mut response = registry.blob(&descriptor.digest, have).await?;
+    let start = starts_at(&response, have);
+    if let Some(offered) = response.content_length()
+        && start + offered != descriptor.size
+    {
+        let (offered, size) = (start + offered, descriptor.size);
+        return Err(Error::invalid(format!(
+            "the registry has {offered} bytes of it, the manifest says {size}"
+        )));
+    }
+    let mut skip = have - start;
+    while let Some(chunk) = registry.chunk(&mut response).await? {
+        let chunk = chunk.as_ref();
+        let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+        skip -= known as u64;
+        partial.write(&chunk[known..])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! Reads tar archives: ustar, old V7, GNU and PAX, without ever seeking.
+//!
+//! Entries come with everything that extension headers say about them. What does not fit (numbers
+//! that are none, checksums that are wrong, an end in the middle) is an error: guessing would give
+//! a file system that its author did not mean.
+
+use std::io::BufRead;
+
+use super::entry::{Entry, Kind};
+use super::field::{BLOCK, Block, checksum_is_right, number, text};
+use super::pax::{Pax, decimal};
+use crate::error::{Error, Result};
+
+/// The most bytes that one extension header may have (Go's limit, which all image tools share).
+const EXTENSION: u64 = 1 << 20;
+/// The most runs that a sparse map may have.
+const RUNS: usize = 1 << 16;
+
+/// An archive that is being read.
+pub struct Archive<'a> {
+    input: &'a mut dyn BufRead,
+    /// Bytes of the current entry's data that were not read yet.
+    left: u64,
+    /// Bytes that fill its last block.
+    padding: u64,
+}
+
+impl<'a> Archive<'a> {
+    /// Reads an archive from its first byte.
+    pub fn new(input: &'a mut dyn BufRead) -> Self {
+        Self {
+            input,
+            left: 0,
+            padding: 0,
+        }
+    }
+
+    /// The next entry, or `None` at the archive's end.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>> {
+        self.skip(self.left + self.padding)?;
+        let mut pax = Pax::default();
+        loop {
+            let Some(block) = self.block()? else {
+                return Ok(None);
+            };
+            if block.iter().all(|&b| b == 0) {
+                return Ok(None);
+            }
+            if !checksum_is_right(&block) {
+                return Err(Error::invalid("the archive has a header whose checksum is wrong"));
+            }
+            let size = unsigned(&block[124..136], "size")?;
+            match block[156] {
+                b'x' => pax.read(&self.extension(size)?)?,
+                b'L' => pax.path = Some(text(&self.extension(size)?).to_vec()),
+                b'K' => pax.link = Some(text(&self.extension(size)?).to_vec()),
+                b'g' => drop(self.extension(size)?),
+                _ => return self.entry(&block, size, pax).map(Some),
+            }
+        }
+    }
+
+    /// Lends the current entry's next data; empty at its end.
+    pub fn data(&mut self) -> Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
+        }
+        let buffer = self.input.fill_buf()?;
+        if buffer.is_empty() {
+            return Err(cut());
+        }
+        let n = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        Ok(&buffer[..n])
+    }
+
+    /// Marks `n` bytes of the lent data as read.
+    pub fn consume(&mut self, n: usize) {
+        self.input.consume(n);
+        self.left -= n as u64;
+    }
+
+    fn entry(&mut self, block: &Block, size: u64, pax: Pax) -> Result<Entry> {
+        let kind = kind(block[156], &block[..100])?;
+        let has_data = kind == Kind::File;
+        let stored = if has_data { pax.size.unwrap_or(size) } else { 0 };
+        (self.left, self.padding) = (stored, stored.next_multiple_of(BLOCK as u64) - stored);
+        let (runs, size) = self.sparse(block, &pax, stored)?;
+        let mtime = match pax.mtime {
+            Some(mtime) => mtime,
+            None => (number(&block[136..148], "modification time")?, 0),
+        };
+        Ok(Entry {
+            path: pax.path.unwrap_or_else(|| header_path(block)),
+            kind,
+            link: pax.link.unwrap_or_else(|| text(&block[157..257]).to_vec()),
+            mode: (unsigned(&block[100..108], "mode")? & 0o7777) as u32,
+            uid: id(pax.uid, &block[108..116], "owner")?,
+            gid: id(pax.gid, &block[116..124], "group")?,
+            mtime,
+            device: match kind {
+                Kind::CharDevice | Kind::BlockDevice => (
+                    id(None, &block[329..337], "major")?,
+                    id(None, &block[337..345], "minor")?,
+                ),
+                _ => (0, 0),
+            },
+            size,
+            xattrs: pax.xattrs,
+            runs,
+        })
+    }
+
+    /// The runs of a sparse file and its size, whichever of the four ways it is written in.
+    fn sparse(&mut self, block: &Block, pax: &Pax, stored: u64) -> Result<(Option<Vec<(u64, u64)>>, u64)> {
+        let (runs, size) = match block[156] {
+            b'S' => (self.old_sparse(block)?, unsigned(&block[483..495], "size")?),
+            _ if pax.sparse.map_in_data => (self.sparse_map()?, pax.sparse.real_size.unwrap_or(stored)),
+            _ if pax.sparse.is_sparse() => (pax.sparse.runs.clone(), pax.sparse.real_size.unwrap_or(stored)),
+            _ => return Ok((None, stored)),
+        };
+        let mut end = 0;
+        for &(offset, length) in &runs {
+            let next = offset
+                .checked_add(length)
+                .filter(|&next| offset >= end && next <= size);
+            end = next.ok_or_else(|| Error::invalid("a sparse map is out of order or out of bounds"))?;
+        }
+        match runs.iter().map(|run| run.1).sum::<u64>() == self.left {
+            true => Ok((Some(runs), size)),
+            false => Err(Error::invalid("a sparse map has another size than its data")),
+        }
+    }
+
+    /// GNU's old form: four runs in the header, more in blocks behind it.
+    fn old_sparse(&mut self, block: &Block) -> Result<Vec<(u64, u64)>> {
+        let mut runs = Vec::new();
+        old_runs(&block[386..482], &mut runs)?;
+        let mut more = block[482] != 0;
+        while more {
+            let block = self.block()?.ok_or_else(cut)?;
+            old_runs(&block[..504], &mut runs)?;
+            more = block[504] != 0;
+        }
+        Ok(runs)
+    }
+
+    /// PAX 1.0: decimal lines in front of the data, filled up to a block.
+    fn sparse_map(&mut self) -> Result<Vec<(u64, u64)>> {
+        let bad = || Error::invalid("a sparse map is malformed");
+        let (mut numbers, mut line, mut count) = (Vec::new(), Vec::new(), None);
+        while count.is_none_or(|n: usize| numbers.len() < 2 * n) {
+            self.left = self.left.checked_sub(BLOCK as u64).ok_or_else(bad)?;
+            for &byte in &self.block()?.ok_or_else(cut)? {
+                match (byte, count) {
+                    (b'\n', None) => {
+                        let n = decimal(&std::mem::take(&mut line))?;
+                        count = Some(usize::try_from(n).ok().filter(|&n| n <= RUNS).ok_or_else(bad)?);
+                    }
+                    (b'\n', Some(n)) if numbers.len() < 2 * n => {
+                        numbers.push(decimal(&std::mem::take(&mut line))?)
+                    }
+                    (byte, _) => line.push(byte),
+                }
+            }
+        }
+        Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+    }
+
+    fn extension(&mut self, size: u64) -> Result<Vec<u8>> {
+        if size > EXTENSION {
+            return Err(Error::invalid(format!(
+                "an extension header of {size} bytes is larger than {EXTENSION}"
+            )));
+        }
+        let mut bytes = vec![0; size.next_multiple_of(BLOCK as u64) as usize];
+        self.fill(&mut bytes)?;
+        bytes.truncate(size as usize);
+        Ok(bytes)
+    }
+
+    /// The next block; `None` where the archive ends between two blocks.
+    fn block(&mut self) -> Result<Option<Block>> {
+        if self.input.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let mut block = [0; BLOCK];
+        self.fill(&mut block)?;
+        Ok(Some(block))
+    }
+
+    fn fill(&mut self, mut to: &mut [u8]) -> Result<()> {
+        while !to.is_empty() {
+            let from = self.input.fill_buf()?;
+            let n = from.len().min(to.len());
+            if n == 0 {
+                return Err(cut());
+            }
+            to[..n].copy_from_slice(&from[..n]);
+            self.input.consume(n);
+            to = &mut to[n..];
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, mut n: u64) -> Result<()> {
+        while n > 0 {
+            let have = self.input.fill_buf()?.len();
+            if have == 0 {
+                return Err(cut());
+            }
+            let step = have.min(usize::try_from(n).unwrap_or(usize::MAX));
+            self.input.consume(step);
+            n -= step as u64;
+        }
+        (self.left, self.padding) = (0, 0);
+        Ok(())
+    }
+}
+
+fn cut() -> Error {
+    Error::invalid("the archive ends in the middle of an entry")
+}
+
+fn kind(flag: u8, name: &[u8]) -> Result<Kind> {
+    match flag {
+        // V7 archives know no directories but those whose name ends in a slash.
+        0 | b'0' | b'7' | b'S' if text(name).ends_with(b"/") && flag != b'S' => Ok(Kind::Directory),
+        0 | b'0' | b'7' | b'S' => Ok(Kind::File),
+        b'1' => Ok(Kind::Hardlink),
+        b'2' => Ok(Kind::Symlink),
+        b'3' => Ok(Kind::CharDevice),
+        b'4' => Ok(Kind::BlockDevice),
+        b'5' => Ok(Kind::Directory),
+        b'6' => Ok(Kind::Fifo),
+        other => {
+            let (name, other) = (super::entry::text(text(name)), char::from(other));
+            Err(Error::invalid(format!(
+                "entry {name} is of the unknown type {other:?}"
+            )))
+        }
+    }
+}
+
+/// Name and, in POSIX archives, the prefix before it.
+fn header_path(block: &Block) -> Vec<u8> {
+    let name = text(&block[..100]);
+    match (&block[257..263], text(&block[345..500])) {
+        (b"ustar\0", prefix) if !prefix.is_empty() => [prefix, b"/", name].concat(),
+        _ => name.to_vec(),
+    }
+}
+
+fn unsigned(field: &[u8], what: &str) -> Result<u64> {
+    u64::try_from(number(field, what)?).map_err(|_| Error::invalid(format!("a header's {what} is negative")))
+}
+
+/// A number that the kernel takes as 32 bits.
+fn id(pax: Option<u64>, field: &[u8], what: &str) -> Result<u32> {
+    let id = match pax {
+        Some(id) => id,
+        None => unsigned(field, what)?,
+    };
+    u32::try_from(id).map_err(|_| Error::invalid(format!("a header's {what} {id} has more than 32 bits")))
+}
+
+fn old_runs(fields: &[u8], runs: &mut Vec<(u64, u64)>) -> Result<()> {
+    for pair in fields.chunks_exact(24) {
+        if pair[0] != 0 && pair[12] != 0 {
+            runs.push((
+                unsigned(&pair[..12], "sparse offset")?,
+                unsigned(&pair[12..], "sparse length")?,
+            ));
+        }
+    }
+    match runs.len() <= RUNS {
+        true => Ok(()),
+        false => Err(Error::invalid("a sparse map is longer than any file needs")),
+    }
+}

@@ -1,0 +1,192 @@
+//! A layer's archive, unpacked and hashed while it is read.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::digest::{Digest, Hasher};
+use crate::error::{Context, Error, Result};
+use crate::media::Compression;
+
+/// Bytes between inflation and the archive's reader; fits a second-level cache.
+const WINDOW: usize = 128 * 1024;
+/// Bytes between the blob's reader and inflation.
+const INPUT: usize = 64 * 1024;
+
+enum Decoder<R: Read> {
+    Plain(BufReader<R>),
+    Gzip(MultiGzDecoder<BufReader<R>>),
+    Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
+}
+
+/// The unpacked bytes of a layer; every byte lent out was hashed before.
+pub struct Unpacked<R: Read> {
+    decoder: Decoder<R>,
+    window: Vec<u8>,
+    start: usize,
+    end: usize,
+    hasher: Hasher,
+    want: Digest,
+}
+
+impl<R: Read> Unpacked<R> {
+    /// Opens a blob that must be packed as its media type says.
+    pub fn open(blob: R, compression: Compression, diff_id: &Digest) -> Result<Self> {
+        let mut blob = BufReader::with_capacity(INPUT, blob);
+        let seen = Compression::sniff(blob.fill_buf()?);
+        if seen != compression {
+            let (says, is) = (compression.name(), seen.name());
+            return Err(Error::invalid(format!(
+                "its media type says {says}, but its bytes are {is}"
+            )));
+        }
+        let decoder = match compression {
+            Compression::None => Decoder::Plain(blob),
+            Compression::Gzip => Decoder::Gzip(MultiGzDecoder::new(blob)),
+            Compression::Zstd => Decoder::Zstd(zstd::stream::read::Decoder::with_buffer(blob)?),
+        };
+        let window = vec![0; WINDOW];
+        Ok(Self {
+            decoder,
+            window,
+            start: 0,
+            end: 0,
+            hasher: diff_id.hasher(),
+            want: diff_id.clone(),
+        })
+    }
+
+    /// Reads what is left and checks the diffID and, by reaching its end, the blob.
+    pub fn finish(mut self) -> Result<()> {
+        loop {
+            let n = self.fill_buf()?.len();
+            if n == 0 {
+                break;
+            }
+            self.consume(n);
+        }
+        let rest = match self.decoder {
+            Decoder::Plain(blob) => blob,
+            Decoder::Gzip(decoder) => decoder.into_inner(),
+            Decoder::Zstd(decoder) => decoder.finish(),
+        };
+        drain(rest)?;
+        match self.hasher.finish() {
+            got if got == self.want => Ok(()),
+            got => Err(Error::invalid(format!(
+                "unpacks to {got}, but its diffID is {}",
+                self.want
+            ))),
+        }
+    }
+
+    fn decode(&mut self) -> io::Result<usize> {
+        match &mut self.decoder {
+            Decoder::Plain(blob) => blob.read(&mut self.window),
+            Decoder::Gzip(decoder) => decoder.read(&mut self.window).map_err(|e| damaged(e, "gzip")),
+            Decoder::Zstd(decoder) => decoder.read(&mut self.window).map_err(|e| damaged(e, "zstd")),
+        }
+    }
+}
+
+/// Names the format in the decoder's own complaints; those of the blob's reader pass as they are.
+fn damaged(e: io::Error, format: &str) -> io::Error {
+    let own = e.raw_os_error().is_none() && !e.get_ref().is_some_and(|inner| inner.is::<Error>());
+    match own {
+        true => Error::invalid(format!("its {format} stream is damaged: {e}")).into(),
+        false => e,
+    }
+}
+
+fn drain(mut blob: impl BufRead) -> Result<()> {
+    loop {
+        let n = blob.fill_buf().while_doing(|| "read the end of the blob")?.len();
+        if n == 0 {
+            return Ok(());
+        }
+        blob.consume(n);
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.fill_buf()?.read(buf)?;
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+impl<R: Read> BufRead for Unpacked<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            self.end = self.decode()?;
+            self.hasher.update(&self.window[..self.end]);
+        }
+        Ok(&self.window[self.start..self.end])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.start = self.end.min(self.start + n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn finish(blob: &[u8], compression: Compression, content: &[u8]) -> std::result::Result<(), String> {
+        let unpacked = Unpacked::open(blob, compression, &Digest::of(content));
+        unpacked.and_then(Unpacked::finish).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn gzip_of_several_members_zstd_of_several_frames_and_plain_bytes_unpack_to_their_diff_id() {
+        let two = [gzip(b"one"), gzip(b"two")].concat();
+        assert_eq!(finish(&two, Compression::Gzip, b"onetwo"), Ok(()));
+        let two = [
+            zstd::encode_all(&b"one"[..], 1).unwrap(),
+            zstd::encode_all(&b"two"[..], 1).unwrap(),
+        ]
+        .concat();
+        assert_eq!(finish(&two, Compression::Zstd, b"onetwo"), Ok(()));
+        assert_eq!(finish(b"onetwo", Compression::None, b"onetwo"), Ok(()));
+    }
+
+    #[test]
+    fn another_content_than_the_diff_id_says_is_an_error() {
+        let e = finish(&gzip(b"one"), Compression::Gzip, b"two").unwrap_err();
+        assert!(
+            e.starts_with("unpacks to sha256:") && e.contains("but its diffID is sha256:"),
+            "{e}"
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_not_what_the_media_type_says_are_named() {
+        let e = finish(
+            &zstd::encode_all(&b"one"[..], 1).unwrap(),
+            Compression::Gzip,
+            b"one",
+        )
+        .unwrap_err();
+        assert_eq!(e, "its media type says gzip, but its bytes are zstd");
+        let e = finish(b"one", Compression::Gzip, b"one").unwrap_err();
+        assert_eq!(e, "its media type says gzip, but its bytes are a plain archive");
+    }
+
+    #[test]
+    fn a_stream_cut_short_is_damaged() {
+        let whole = gzip(&[7; 100_000]);
+        let e = finish(&whole[..whole.len() / 2], Compression::Gzip, b"").unwrap_err();
+        assert!(e.starts_with("its gzip stream is damaged: "), "{e}");
+    }
+}

@@ -1,0 +1,261 @@
+//! A registry, read only: the half of the distribution specification that pulling needs.
+//!
+//! ```text
+//! Registry -> scheme (https, or http where that is allowed) -> client (one pool, own resolver, lazy roots)
+//!          -> 401 -> challenge -> token or basic -> the same request again
+//! ```
+//!
+//! Without TLS nothing is sent but to loopback and to hosts that the user named insecure, and
+//! credentials only to loopback. It never sees the store.
+
+mod auth;
+mod challenge;
+mod client;
+mod resolve;
+mod tls;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::error::{Context, Error, Kind, Result};
+use crate::image::DOCUMENT;
+
+use crate::reference::Reference;
+use client::Client;
+
+/// How registries are to be spoken to.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Hosts (with their port) that need no valid certificate, nor TLS at all.
+    pub insecure: Vec<String>,
+    /// Whether every host counts as insecure.
+    pub any_insecure: bool,
+    /// User and password.
+    pub credentials: Option<(String, String)>,
+    /// A folder with `*.crt` (authorities) and `*.cert` + `*.key` (the client's own).
+    pub cert_dir: Option<PathBuf>,
+}
+
+impl Settings {
+    fn is_insecure(&self, host: &str) -> bool {
+        self.any_insecure || self.insecure.iter().any(|named| named == host)
+    }
+}
+
+/// A manifest or index as it came.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What the registry says it is.
+    pub media_type: String,
+}
+
+/// One repository at its registry.
+#[derive(Debug)]
+pub struct Registry {
+    client: Client,
+    path: String,
+    name: String,
+}
+
+impl Registry {
+    /// Prepares to speak to a reference's repository; nothing is sent yet.
+    pub fn new(reference: &Reference, settings: &Settings) -> Result<Self> {
+        let client = Client::new(reference.registry(), reference.path(), settings)?;
+        Ok(Self {
+            client,
+            path: reference.path().to_owned(),
+            name: reference.name(),
+        })
+    }
+
+    /// The manifest or index under a tag or digest, at most 4 MiB.
+    pub async fn manifest(&self, selector: &str) -> Result<Fetched> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+        let url = format!("/v2/{}/manifests/{selector}", self.path);
+        let response = self.client.send(&Method::GET, &url, &headers).await?;
+        let response = self.expect(response, || missing_manifest(selector)).await?;
+        let header = |name: &str| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .map(str::to_owned)
+        };
+        let media_type = header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        let promised = header("docker-content-digest");
+        let bytes = self
+            .body(response)
+            .await
+            .while_doing(|| format!("read the manifest {selector}"))?;
+        check_digest(&bytes, promised.as_deref())
+            .while_doing(|| format!("manifest {selector} of {}", self.name))?;
+        Ok(Fetched { bytes, media_type })
+    }
+
+    /// A blob from some byte on. A registry may ignore the offset: see [`starts_at`].
+    pub async fn blob(&self, digest: &Digest, offset: u64) -> Result<Response> {
+        let mut headers = HeaderMap::new();
+        if let (1.., Ok(range)) = (offset, HeaderValue::from_str(&format!("bytes={offset}-"))) {
+            headers.insert(RANGE, range);
+        }
+        let url = format!("/v2/{}/blobs/{digest}", self.path);
+        let response = self.client.send(&Method::GET, &url, &headers).await?;
+        self.expect(response, || {
+            format!("the registry has no blob {digest}, which the image needs")
+        })
+        .await
+    }
+
+    /// Turns an answer that is none into the sentence for it.
+    async fn expect(&self, response: Response, missing: impl Fn() -> String) -> Result<Response> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let problems = self
+            .body(response)
+            .await
+            .ok()
+            .and_then(|b| serde_json::from_slice::<Problems>(&b).ok());
+        let problem = problems
+            .and_then(|p| p.errors.into_iter().next())
+            .unwrap_or_default();
+        let host = self.client.host();
+        let e = match (status, problem.code.as_str()) {
+            (StatusCode::NOT_FOUND, "NAME_UNKNOWN") => Error::new(
+                Kind::NotFound,
+                format!("the registry {host} has no repository {}", self.path),
+            ),
+            (StatusCode::NOT_FOUND, _) => Error::new(Kind::NotFound, missing()),
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => self.client.denied(),
+            (StatusCode::TOO_MANY_REQUESTS, _) => Error::new(
+                Kind::Unreachable,
+                format!("the registry {host} takes no more requests for now"),
+            ),
+            _ => {
+                let words = if problem.message.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", problem.message)
+                };
+                Error::new(
+                    Kind::Unreachable,
+                    format!("the registry {host} answers {status}{words}"),
+                )
+            }
+        };
+        Err(e)
+    }
+
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.client.chunk(&mut response).await? {
+            bytes.extend_from_slice(chunk.as_ref());
+            if bytes.len() as u64 > DOCUMENT {
+                return Err(Error::invalid(format!("is larger than {DOCUMENT} bytes")));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// The next bytes of an answer's body.
+    pub async fn chunk(&self, response: &mut Response) -> Result<Option<impl AsRef<[u8]> + use<>>> {
+        self.client.chunk(response).await
+    }
+}
+
+/// Every document that we read, in one header.
+const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// Which byte of a blob an answer begins with.
+pub fn starts_at(response: &Response, asked: u64) -> u64 {
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT => asked,
+        _ => 0,
+    }
+}
+
+fn missing_manifest(selector: &str) -> String {
+    match selector.contains(':') {
+        true => format!("the registry has no manifest {selector}"),
+        false => format!("the registry has no tag {selector:?}"),
+    }
+}
+
+fn check_digest(bytes: &[u8], promised: Option<&str>) -> Result<()> {
+    let Some(Ok(promised)) = promised.map(str::parse::<Digest>) else {
+        return Ok(());
+    };
+    let mut hasher = promised.hasher();
+    hasher.update(bytes);
+    match hasher.finish() {
+        got if got == promised => Ok(()),
+        got => Err(Error::invalid(format!(
+            "hashes to {got}, but the registry says {promised}"
+        ))),
+    }
+}
+
+/// A registry's errors, as the distribution specification shapes them.
+#[derive(Deserialize)]
+struct Problems {
+    #[serde(default)]
+    errors: Vec<Problem>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Problem {
+    code: String,
+    message: String,
+}
+
+/// Whether a host (with or without a port) is this machine.
+fn is_loopback(host: &str) -> bool {
+    let name = match Url::parse(&format!("http://{host}/")) {
+        Ok(url) => url.host_str().unwrap_or_default().to_owned(),
+        Err(_) => return false,
+    };
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+    resolve::is_localhost(&name) || address.is_ok_and(|a| a.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_names_every_document_that_is_read() {
+        assert!(
+            crate::media::DOCUMENTS
+                .iter()
+                .all(|document| ACCEPTED.contains(document))
+        );
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (host, want) in [
+            ("localhost", true),
+            ("localhost:5000", true),
+            ("127.0.0.1:5000", true),
+            ("127.9.9.9", true),
+            ("[::1]:5000", true),
+            ("a.localhost", true),
+            ("10.0.0.1", false),
+            ("localhost.example.org", false),
+            ("127.0.0.1.example.org", false),
+        ] {
+            assert_eq!(is_loopback(host), want, "{host}");
+        }
+    }
+}

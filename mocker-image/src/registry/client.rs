@@ -1,0 +1,269 @@
+//! One HTTP client for one registry: scheme, authentication, and errors in our words.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+
+use super::challenge::Challenge;
+use super::{Settings, is_loopback, resolve, tls};
+use crate::error::{Context, Error, Kind, Result};
+
+const AGENT: &str = concat!("mocker-image/", env!("CARGO_PKG_VERSION"));
+/// A host that does not take a connection by then is not there.
+const CONNECT: Duration = Duration::from_secs(30);
+/// A registry that sends nothing for so long has gone.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Redirects that a blob may take.
+const REDIRECTS: usize = 10;
+
+/// A connection pool and what was learned about the registry behind it.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    host: String,
+    path: String,
+    settings: Settings,
+    learned: Mutex<Learned>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Learned {
+    scheme: Option<&'static str>,
+    authorization: Option<HeaderValue>,
+}
+
+impl Client {
+    pub(super) fn new(host: &str, path: &str, settings: &Settings) -> Result<Self> {
+        let lax = settings.is_insecure(host).then(|| host.to_owned());
+        let plain = may_be_plain(host, settings);
+        let mut builder = reqwest::Client::builder()
+            .user_agent(AGENT)
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .dns_resolver(Arc::new(resolve::Resolver::default()))
+            .redirect(redirects())
+            .tls_backend_preconfigured(tls::config(lax.as_deref(), settings.cert_dir.clone())?);
+        if plain && is_loopback(host) {
+            builder = builder.no_proxy();
+        }
+        let http = builder
+            .build()
+            .map_err(|e| told(&e))
+            .while_doing(|| "prepare the HTTP client")?;
+        let learned = Mutex::new(Learned {
+            scheme: (!plain).then_some("https"),
+            authorization: None,
+        });
+        Ok(Self {
+            http,
+            host: host.to_owned(),
+            path: path.to_owned(),
+            settings: settings.clone(),
+            learned,
+        })
+    }
+
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(super) fn credentials(&self) -> Option<&(String, String)> {
+        self.settings.credentials.as_ref()
+    }
+
+    /// Whether a URL may go without TLS.
+    pub(super) fn may_be_plain(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let named = url
+            .port()
+            .map_or(host.to_owned(), |port| format!("{host}:{port}"));
+        url.scheme() == "http" && may_be_plain(&named, &self.settings)
+    }
+
+    /// Where the registry answers; known after the first request.
+    pub(super) fn base(&self) -> Result<Url> {
+        self.url(self.learned().scheme.unwrap_or("https"), "/")
+    }
+
+    /// The registry does not let us.
+    pub(super) fn denied(&self) -> Error {
+        let host = &self.host;
+        match self.credentials() {
+            Some((user, _)) => Error::new(Kind::Denied, format!("the registry {host} refuses the credentials of {user:?}")),
+            None => Error::new(Kind::Denied, format!("the registry {host} wants credentials for {}", self.path))
+                .hint("give them with --creds USER:PASSWORD; many registries also answer so where there is no such image"),
+        }
+    }
+
+    /// Sends a request, with what the registry wants for it.
+    pub(super) async fn send(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Response> {
+        let scheme = match self.learned().scheme {
+            Some(scheme) => scheme,
+            None => self.find_scheme().await?,
+        };
+        let url = self.url(scheme, path)?;
+        let request = || {
+            let request = self
+                .http
+                .request(method.clone(), url.clone())
+                .headers(headers.clone());
+            match self.learned().authorization {
+                Some(authorization) => request.header(AUTHORIZATION, authorization),
+                None => request,
+            }
+        };
+        let response = self.sent(request()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let offers = response
+            .headers()
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|v| v.to_str().ok());
+        let Some(challenge) = Challenge::choose(offers) else {
+            return Err(self.denied());
+        };
+        let authorization = self.answer(&challenge).await?;
+        self.learn(|learned| learned.authorization = Some(authorization));
+        self.sent(request()).await
+    }
+
+    /// Sends one request as it is.
+    pub(super) async fn sent(&self, request: RequestBuilder) -> Result<Response> {
+        request
+            .send()
+            .await
+            .map_err(|e| told(&e))
+            .while_doing(|| format!("ask {}", self.host))
+    }
+
+    /// The next bytes of a body.
+    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<impl AsRef<[u8]> + use<>>> {
+        response
+            .chunk()
+            .await
+            .map_err(|e| told(&e))
+            .while_doing(|| format!("receive from {}", self.host))
+    }
+
+    /// Finds out whether a host that may be plain is. This machine's is asked in plain HTTP first:
+    /// nobody listens in between, and most have no certificate; others are asked by TLS first.
+    async fn find_scheme(&self) -> Result<&'static str> {
+        let order = if is_loopback(&self.host) {
+            ["http", "https"]
+        } else {
+            ["https", "http"]
+        };
+        let mut first = None;
+        for scheme in order {
+            let asked = self.sent(self.http.get(self.url(scheme, "/v2/")?)).await;
+            match asked {
+                // Go's TLS server tells a plain request so.
+                Ok(response) if scheme == "http" && response.status() == StatusCode::BAD_REQUEST => {}
+                Ok(_) => {
+                    self.learn(|learned| learned.scheme = Some(scheme));
+                    return Ok(scheme);
+                }
+                Err(e) => drop(first.get_or_insert(e)),
+            }
+        }
+        Err(first.unwrap_or_else(|| {
+            Error::new(
+                Kind::Unreachable,
+                format!("{} answers in no known way", self.host),
+            )
+        }))
+    }
+
+    fn url(&self, scheme: &str, path: &str) -> Result<Url> {
+        let url = format!("{scheme}://{}{path}", self.host);
+        Url::parse(&url).map_err(|e| Error::invalid(format!("URL {url:?}: {e}")))
+    }
+
+    fn learned(&self) -> Learned {
+        self.learned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn learn(&self, what: impl FnOnce(&mut Learned)) {
+        what(&mut self.learned.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn may_be_plain(host: &str, settings: &Settings) -> bool {
+    is_loopback(host) || settings.is_insecure(host)
+}
+
+/// Redirects may not lead from TLS to no TLS, nor from anywhere to plain HTTP elsewhere.
+fn redirects() -> Policy {
+    Policy::custom(|attempt| {
+        let from_tls = attempt
+            .previous()
+            .last()
+            .is_some_and(|url| url.scheme() == "https");
+        let same_host = attempt
+            .previous()
+            .last()
+            .is_some_and(|url| url.host_str() == attempt.url().host_str());
+        let plain = attempt.url().scheme() != "https";
+        let here = is_loopback(attempt.url().host_str().unwrap_or_default());
+        if attempt.previous().len() > REDIRECTS {
+            return attempt.error(Error::invalid(format!(
+                "the registry redirects more than {REDIRECTS} times"
+            )));
+        }
+        match plain && (from_tls || !(same_host || here)) {
+            true => {
+                let e = Error::invalid(format!("the registry redirects to {} without TLS", attempt.url()));
+                attempt.error(e)
+            }
+            false => attempt.follow(),
+        }
+    })
+}
+
+/// The innermost cause in our words: ours if one of ours is inside, else the kernel's, else the library's.
+fn told(e: &reqwest::Error) -> Error {
+    let mut cause: &(dyn std::error::Error + 'static) = e;
+    loop {
+        if let Some(ours) = cause.downcast_ref::<Error>() {
+            return ours.clone();
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            if let Some(errno) = io.raw_os_error() {
+                return std::io::Error::from_raw_os_error(errno).into();
+            }
+            if let Some(ours) = io.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+                return ours.clone();
+            }
+            if let Some(tls) = io
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            {
+                return tls::told(tls);
+            }
+        }
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return tls::told(tls);
+        }
+        match cause.source() {
+            Some(next) => cause = next,
+            None if e.is_timeout() => return Error::new(Kind::Unreachable, "no answer in time"),
+            None => return Error::new(Kind::Unreachable, cause.to_string()),
+        }
+    }
+}
