@@ -131,7 +131,10 @@ fn a_tmpfs_with_tmpcopyup_begins_with_what_the_image_has_there() {
         (0, "content\n755 12 34\ndeep/file\n"),
         "{call:?}"
     );
-    assert!(!bundle.rootfs("data/new").exists(), "the image was written to");
+    assert!(
+        !fs::exists(bundle.rootfs("data/new")).unwrap(),
+        "the image was written to"
+    );
 }
 
 #[test]
@@ -367,7 +370,7 @@ fn a_failing_hook_ends_create_with_its_output_and_poststop_runs() {
         "create container {}: run the createRuntime hook /bin/sh: exit status: 3, output: \"no tea\"",
         bundle.id
     ));
-    assert!(after.exists());
+    assert!(fs::exists(&after).unwrap());
     bundle.assert_nothing_left();
 }
 

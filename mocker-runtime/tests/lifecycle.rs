@@ -197,7 +197,7 @@ fn what_a_killed_create_leaves_is_seen_as_creating_and_can_be_deleted() {
         .spawn()
         .unwrap();
     let there = bundle.path().join("gate.there");
-    wait_until(LIMIT, "the hook", || there.exists()).unwrap();
+    wait_until(LIMIT, "the hook", || fs::exists(&there).unwrap()).unwrap();
     assert_eq!(bundle.status(), "creating");
     let want = format!("delete container {}: ", bundle.id);
     assert!(
@@ -274,7 +274,7 @@ fn a_signal_to_the_foreground_runtime_reaches_the_container() {
     let bundle = Bundle::shell("trap 'exit 9' TERM; touch /ready; while true; do sleep 0.01; done");
     let mut child = bundle.write().command(&["run", &bundle.id]).spawn().unwrap();
     let ready = bundle.rootfs("ready");
-    wait_until(LIMIT, "the trap", || ready.exists()).unwrap();
+    wait_until(LIMIT, "the trap", || fs::exists(&ready).unwrap()).unwrap();
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(9));

@@ -51,7 +51,7 @@ impl Hierarchy {
 }
 
 fn magic(path: &Path) -> Option<i64> {
-    rustix::fs::statfs(path).ok().map(|stat| stat.f_type as i64)
+    rustix::fs::statfs(path).ok().map(|stat| stat.f_type)
 }
 
 /// Looks at the mount point only: two system calls at most.

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_word_is_the_bundle_only_where_it_can_be_nothing_else() {
-        let cases: [(&str, Option<&str>, &[&str], Option<&str>); 6] = [
+        type Row<'a> = (&'a str, Option<&'a str>, &'a [&'a str], Option<&'a str>);
+        let cases: [Row<'_>; 6] = [
             ("dir/", None, &[], Some("dir/")),
             ("./dir", None, &["config.json"], Some("./dir")),
             ("word", None, &["word/config.json"], Some("word")),

@@ -153,7 +153,7 @@ fn make_one(parent: &OwnedFd, name: &Path, make: Make) -> Result<()> {
 }
 
 /// Opens the parent directory of `path` below `root`, making it, and gives the last name.
-pub(crate) fn open_parent<'a>(root: impl AsFd, path: &'a Path) -> Result<(OwnedFd, &'a OsStr)> {
+pub(crate) fn open_parent(root: impl AsFd, path: &Path) -> Result<(OwnedFd, &OsStr)> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::invalid(format!(
             "{} has no parent directory",

@@ -1,6 +1,11 @@
 //! What the tests through the binary share: a bundle with busybox in it, calls, and a look at what is left.
 
 #![allow(dead_code, reason = "each test executable uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends where its set-up fails"
+)]
 
 use std::fs;
 use std::os::unix::fs::symlink;
