@@ -103,8 +103,15 @@ pub fn set(config: &mut Value, pointer: &str, value: Value) -> Result<()> {
 /// Takes away the member of an object at a JSON pointer; one that is not there is no error.
 pub fn remove(config: &mut Value, pointer: &str) {
     if let Some((parent, name)) = pointer.rsplit_once('/')
-        && let Some(Value::Object(map)) = config.pointer_mut(parent)
+        && let Some(object) = config.pointer_mut(parent)
     {
+        remove_member(object, name);
+    }
+}
+
+/// Takes away a member; of what is no object, nothing.
+pub fn remove_member(object: &mut Value, name: &str) {
+    if let Value::Object(map) = object {
         map.remove(name);
     }
 }

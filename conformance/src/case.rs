@@ -53,6 +53,21 @@ impl Case {
     }
 }
 
+/// Runs the usual container once: a runtime that cannot do this would pass every case that wants an error.
+pub fn try_out(runtime: &Runtime, probe: &Path, limit: Duration) -> Result<()> {
+    if !Need::Root.is_met() {
+        return Ok(());
+    }
+    let bench = Bench::new(runtime, probe, limit)?;
+    let tried = bench.reporter([]).and_then(Setup::report);
+    tried.map(drop).with_context(|| {
+        format!(
+            "{} does not run the simplest container",
+            runtime.program().display()
+        )
+    })
+}
+
 /// Where one case works: a runtime, a folder of its own, and a deadline.
 pub struct Bench {
     pub(crate) runtime: Runtime,

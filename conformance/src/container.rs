@@ -298,7 +298,7 @@ impl Container<'_> {
 }
 
 fn cgroup_mount(controller: &str) -> Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let mounts = fs::read_to_string("/proc/thread-self/mounts")?;
     let wanted = |words: &[&str]| match (controller, words) {
         ("", [_, _, "cgroup2", ..]) => true,
         (name, [_, _, "cgroup", options, ..]) => options.split(',').any(|option| option == name),

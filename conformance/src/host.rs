@@ -25,6 +25,8 @@ pub enum Need {
     CgroupV1,
     /// One pure cgroup v2 hierarchy at /sys/fs/cgroup.
     CgroupV2,
+    /// cgroups can limit memory, pids and cpu: v1, or v2 with these controllers at its root.
+    Controllers,
     /// systemd is pid 1.
     Systemd,
     /// A user namespace can be made.
@@ -45,6 +47,7 @@ impl Need {
             Self::NotRoot => !is_root(),
             Self::CgroupV1 => cgroup() != Cgroup::V2 && cgroup() != Cgroup::None,
             Self::CgroupV2 => cgroup() == Cgroup::V2,
+            Self::Controllers => cgroup() != Cgroup::None && (cgroup() != Cgroup::V2 || v2_has_controllers()),
             Self::Systemd => Path::new("/run/systemd/system").is_dir(),
             Self::UserNamespace => user_namespaces(),
             Self::Overlay => {
@@ -84,7 +87,7 @@ pub enum Cgroup {
 
 /// How this process's mount namespace shows cgroups.
 pub fn cgroup() -> Cgroup {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
     let has = |kind: &str| mounts.lines().any(|line| line.split(' ').nth(2) == Some(kind));
     let pure = mounts.lines().any(|line| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -96,6 +99,13 @@ pub fn cgroup() -> Cgroup {
         (true, false) => Cgroup::V1,
         _ => Cgroup::None,
     }
+}
+
+fn v2_has_controllers() -> bool {
+    let held = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    ["memory", "pids", "cpu"]
+        .iter()
+        .all(|name| held.split_whitespace().any(|word| word == *name))
 }
 
 /// Whether the effective user is root.

@@ -10,6 +10,7 @@
 //! case      what a case is, and the bench that it works at
 //! bundle    its root file system and configuration      container   its life, by the runtime's verbs
 //! runtime   calls of the program under test             inside      what the probe saw in the container
+//! expected  what known runtimes are known to fail       mutant    runtimes wrong on purpose
 //! ```
 //!
 //! Nothing here depends on the crates that it proves: they are called as programs.
@@ -24,5 +25,6 @@ pub mod expected;
 pub mod fixture;
 pub mod host;
 pub mod inside;
+pub mod mutant;
 pub mod registry;
 pub mod runtime;

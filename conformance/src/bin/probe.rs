@@ -210,9 +210,10 @@ fn look(path: &Path) -> Value {
 fn verdict<T>(result: io::Result<T>) -> String {
     match result {
         Ok(_) => "ok".to_owned(),
-        Err(error) => {
-            rustix::io::Errno::from_io_error(&error).map_or(error.to_string(), |errno| format!("{errno:?}"))
-        }
+        Err(error) => match error.raw_os_error() {
+            Some(number) => format!("{:?}", nix::errno::Errno::from_raw(number)),
+            None => error.to_string(),
+        },
     }
 }
 

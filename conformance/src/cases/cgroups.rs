@@ -9,7 +9,8 @@ use crate::case::{Bench, Case, expect_eq};
 use crate::host::Need;
 
 const V1: &[Need] = &[Need::Root, Need::CgroupV1];
-const V2: &[Need] = &[Need::Root, Need::CgroupV2];
+const V2: &[Need] = &[Need::Root, Need::CgroupV2, Need::Controllers];
+const LIMITS: &[Need] = &[Need::Root, Need::Controllers];
 const RESOURCES: &str =
     "You can configure a container's cgroups via the `resources` field of the Linux configuration.";
 
@@ -180,7 +181,7 @@ pub(super) const CASES: &[Case] = &[
         name: "cgroup.impossible-limit-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: "If the runtime cannot apply a property as specified in the configuration, it MUST generate an error and a new container MUST NOT be created.",
-        needs: ROOT,
+        needs: LIMITS,
         check: |bench| {
             let cpu = json!({ "cpus": "99999" });
             bench
@@ -194,7 +195,7 @@ pub(super) const CASES: &[Case] = &[
         name: "cgroup.limits-hold-for-the-program",
         at: "config-linux.md#configLinuxControlGroups",
         must: RESOURCES,
-        needs: ROOT,
+        needs: LIMITS,
         check: |bench| {
             // room for the runtime's own threads while it sets up, none for what exceeds memory
             let memory = json!({ "limit": 64 << 20 });
@@ -230,9 +231,9 @@ pub(super) const CASES: &[Case] = &[
                 report.look("/sys/fs/cgroup", "read"),
                 "ok",
             )?;
-            report
-                .mount("/sys/fs/cgroup")?
-                .has(&["ro", "nosuid", "nodev", "noexec"])
+            let mounts = report.mounts();
+            let mut hierarchies = mounts.iter().filter(|mount| mount.kind.starts_with("cgroup"));
+            hierarchies.try_for_each(|mount| mount.has(&["ro", "nosuid", "nodev", "noexec"]))
         },
     },
 ];

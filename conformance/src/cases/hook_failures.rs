@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| fails_create(bench, "createContainer"),
     },
     Case {
-        name: "hooks.failing-start-container-fails-start",
+        name: "hooks.failing-start-container-stops-the-container",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `startContainer` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
         needs: ROOT,
@@ -42,7 +42,9 @@ pub(super) const CASES: &[Case] = &[
                 .container(["write", "/data/mark", "x"])?
                 .set("/hooks/startContainer/-", hook)?;
             let container = setup.create()?;
-            container.call(&["start"])?.failure("start with a failing hook")?;
+            // whether `start` itself tells is left to the runtime (runtime.md#runtimeErrors)
+            container.call(&["start"])?;
+            container.wait_for("stopped")?;
             ensure!(
                 !container.rootfs("/data/mark").try_exists()?,
                 "the program ran all the same"

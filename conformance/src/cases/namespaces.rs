@@ -317,7 +317,7 @@ fn inode(container: &Container<'_>, file: &str) -> Result<u64> {
 }
 
 fn own(file: &str) -> Result<u64> {
-    Ok(std::fs::metadata(format!("/proc/self/ns/{file}"))?.ino())
+    Ok(std::fs::metadata(format!("/proc/thread-self/ns/{file}"))?.ino())
 }
 
 /// Root of a user namespace is nobody on the way to the bundle.

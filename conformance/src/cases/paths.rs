@@ -21,8 +21,8 @@ pub(super) const CASES: &[Case] = &[
                 .reporter(["/data", "/etc/file", "/dev/shm"])?
                 .set("/root/readonly", true)?
                 .report()?;
-            expect_eq("a write below /", report.look("/data", "write"), "ROFS")?;
-            expect_eq("a write to a file", report.look("/etc/file", "write"), "ROFS")?;
+            expect_eq("a write below /", report.look("/data", "write"), "EROFS")?;
+            expect_eq("a write to a file", report.look("/etc/file", "write"), "EROFS")?;
             expect_eq(
                 "a write to a mount of its own",
                 report.look("/dev/shm", "write"),
@@ -100,7 +100,7 @@ pub(super) const CASES: &[Case] = &[
                 .reporter(["/data"])?
                 .set("/linux/maskedPaths", json!(["/data"]))?
                 .report()?;
-            expect_eq("a write below it", report.look("/data", "write"), "ROFS")
+            expect_eq("a write below it", report.look("/data", "write"), "EROFS")
         },
     },
     Case {
@@ -151,7 +151,7 @@ pub(super) const CASES: &[Case] = &[
                 .set("/linux/readonlyPaths", json!(["/data", "/etc/file", "/proc/sys"]))?
                 .report()?;
             for path in paths {
-                expect_eq(&format!("a write to {path}"), report.look(path, "write"), "ROFS")?;
+                expect_eq(&format!("a write to {path}"), report.look(path, "write"), "EROFS")?;
             }
             expect_eq("a read of /etc/file", report.look("/etc/file", "read"), "ok")
         },
@@ -269,7 +269,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn own_mounts() -> Result<Vec<String>> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let text = std::fs::read_to_string("/proc/thread-self/mountinfo")?;
     Ok(text
         .lines()
         .filter_map(|line| line.split(' ').nth(4))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use conformance::case::{Case, Verdict};
+use conformance::case::{self, Case, Verdict};
 use conformance::expected::Expected;
 use conformance::runtime::Runtime;
 use conformance::{cases, host};
@@ -78,6 +78,7 @@ impl Run {
         if host::is_root() {
             host::leave_mount_namespace()?;
         }
+        case::try_out(&runtime, &probe, Duration::from_secs(self.limit))?;
         let format = match (self.tap, self.json) {
             (true, _) => Format::Tap,
             (_, true) => Format::Json,

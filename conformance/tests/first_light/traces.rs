@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -44,12 +44,14 @@ fn snapshot() -> Result<BTreeSet<String>> {
                 .map(|name| format!("network namespace {}", name.path().display())),
         );
     }
-    let ours = namespaces("self").context("our own namespaces")?;
-    let strangers = processes()?.into_iter().filter(|process| {
-        namespaces(&process.pid).is_some_and(|theirs| theirs != ours)
-            || process.line.contains("mocker-runtime")
+    let ours = fs::read_link("/proc/self/ns/pid")?;
+    let left = processes()?.into_iter().filter(|process| {
+        process.is_of("mocker-runtime")
+            || process.is_of("mocker-image")
+            || process.link("root").is_some_and(|root| root != Path::new("/"))
+            || process.link("ns/pid").is_some_and(|theirs| theirs != ours)
     });
-    all.extend(strangers.map(|process| format!("process {} {}", process.pid, process.line)));
+    all.extend(left.map(|process| format!("process {} {}", process.pid, process.line)));
     Ok(all)
 }
 
@@ -63,16 +65,24 @@ fn cgroups(dir: &Path, all: &mut BTreeSet<String>) {
     }
 }
 
-/// Which mount and PID namespaces a process is in; nothing when it has gone.
-fn namespaces(pid: &str) -> Option<[std::path::PathBuf; 2]> {
-    let link = |kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
-    Some([link("mnt")?, link("pid")?])
-}
-
 pub(crate) struct Process {
     pub(crate) pid: String,
     /// Its command line, words separated by blanks.
     pub(crate) line: String,
+}
+
+impl Process {
+    fn is_of(&self, program: &str) -> bool {
+        self.line
+            .split(' ')
+            .next()
+            .is_some_and(|first| first.ends_with(program))
+    }
+
+    /// Where a link in its folder of /proc points; nothing when it has gone.
+    fn link(&self, name: &str) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/{name}", self.pid)).ok()
+    }
 }
 
 /// All processes that this PID namespace sees.
