@@ -1,5 +1,7 @@
 //! Limits hold on version 1, hybrid and version 2, and no directory is left.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
+
 mod common;
 
 use std::fs;

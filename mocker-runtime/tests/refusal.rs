@@ -14,7 +14,7 @@ use serde_json::json;
 fn refused(bundle: &Bundle, sentence: &str) {
     let want = sentence
         .replace("ID", &bundle.id)
-        .replace("DIR", bundle.path().to_str().unwrap());
+        .replace("DIR", &bundle.path().to_string_lossy());
     bundle.run().fails(&want);
     bundle.assert_nothing_left();
 }
