@@ -92,7 +92,9 @@ impl Document {
     /// Reads a manifest or an index; `media_type` is what the registry said it is.
     pub fn parse(bytes: &[u8], media_type: &str) -> Result<Self> {
         let shape: Shape = json(bytes)?;
-        if shape.fs_layers.is_some() || shape.schema_version == Some(1) || media_type.contains("manifest.v1")
+        if shape.fs_layers.is_some()
+            || shape.schema_version == Some(1)
+            || media_type.contains("docker.distribution.manifest.v1")
         {
             let what = "the manifest is of Docker's schema 1, which is no longer read";
             return Err(Error::new(Kind::Unsupported, what).hint("push the image again with a current tool"));

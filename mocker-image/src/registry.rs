@@ -226,7 +226,7 @@ fn is_loopback(host: &str) -> bool {
         Err(_) => return false,
     };
     let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
-    resolve::is_localhost(&name) || address.is_ok_and(|a| a.is_loopback())
+    resolve::is_localhost(&name) || address.is_ok_and(|a| a.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

@@ -210,10 +210,12 @@ impl<'a> Pull<'a> {
                 let ended = remote
                     .runtime
                     .block_on(until(stopped, self.download_all(remote, missing)));
-                let e = ended.as_ref().err().cloned();
-                let e = e.unwrap_or_else(|| Error::new(Kind::Internal, "the download ended early"));
+                let why = match &ended {
+                    Err(e) => e.clone(),
+                    Ok(_) => Error::new(Kind::Internal, "the download ended early"),
+                };
                 // Whoever still waits for a blob learns why it does not come.
-                all.iter().for_each(|progress| progress.end(Err(e.clone())));
+                all.iter().for_each(|progress| progress.end(Err(why.clone())));
                 ended
             });
             let read = read();
@@ -221,7 +223,8 @@ impl<'a> Pull<'a> {
             let downloaded = downloads
                 .join()
                 .map_err(|_| Error::new(Kind::Internal, "the download broke down"))?;
-            read.and(downloaded)
+            // A download that failed says so itself; its reader would only repeat it.
+            downloaded.and(read)
         })
     }
 
@@ -347,7 +350,7 @@ impl<'a> Pull<'a> {
     }
 }
 
-/// Runs a future until it is done or the other side of `stopped` is gone.
+/// Runs a future until it is done or, which is no error, the other side of `stopped` is gone.
 async fn until(stopped: oneshot::Receiver<()>, work: impl Future<Output = Result<()>>) -> Result<()> {
     let (mut stopped, mut work) = (pin!(stopped), pin!(work));
     std::future::poll_fn(|cx| match work.as_mut().poll(cx) {

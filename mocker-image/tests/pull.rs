@@ -1,0 +1,547 @@
+//! `pull`: what it brings, what it refuses, and what it leaves when it is stopped.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{PROGRAM, Place, files, quoted};
+use conformance::fixture::{Artifact, Image, Index, Layer, Lie, Platform};
+use conformance::host::{Need, in_mount_namespace, skip, wait_until};
+use conformance::registry::{Auth, DockerRegistry, Fault, Registry};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend(next());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+fn image() -> Image {
+    Image::new()
+        .layer(
+            &Layer::new()
+                .dir("etc")
+                .file("etc/a", "a\n")
+                .file("noise", noise(300_000)),
+        )
+        .layer(&Layer::new().file("etc/b", "b\n").plain())
+        .layer(&Layer::new().file("etc/c", "c\n").zstd())
+}
+
+/// A registry that holds one artifact as `app:v1`.
+fn serving(artifact: &Artifact) -> Registry {
+    let registry = Registry::start().unwrap();
+    registry.put("app", "v1", artifact);
+    registry
+}
+
+/// Pulls `app:v1` and expects an error; nothing may be left.
+fn refused(registry: &Registry) -> String {
+    let place = Place::new();
+    let error = place.pull(&registry.reference("app", "v1")).error();
+    place.assert_nothing_left();
+    error
+}
+
+#[test]
+fn an_image_of_docker_registry_is_pulled_once_and_listed() {
+    if skip(
+        "an_image_of_docker_registry_is_pulled_once_and_listed",
+        Need::Program("docker-registry"),
+    ) {
+        return;
+    }
+    for (artifact, place) in [
+        (image().build().unwrap(), Place::new()),
+        (docker_image(), Place::new()),
+    ] {
+        let registry = DockerRegistry::start().unwrap();
+        registry.put("lib/app", "v1", &artifact).unwrap();
+        let reference = registry.reference("lib/app", "v1");
+        assert_eq!(
+            place.pull(&reference).ok(),
+            format!("{}\n", artifact.digest.as_str())
+        );
+        let layers = registry.log().unwrap().matches("GET /v2/lib/app/blobs/").count();
+        place.pull(&reference).ok();
+        assert_eq!(
+            registry.log().unwrap().matches("GET /v2/lib/app/blobs/").count(),
+            layers
+        );
+        let json: serde_json::Value = serde_json::from_str(&place.run(&["list", "--json"]).ok()).unwrap();
+        assert_eq!(json[0]["name"], format!("{}/lib/app", registry.address()));
+        assert_eq!(json[0]["tag"], "v1");
+        assert_eq!(json[0]["digest"], artifact.digest.as_str());
+        let table = place.run(&["images"]).ok();
+        let lines: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines[0], ["NAME", "TAG", "DIGEST", "SIZE", "AGE"]);
+        assert_eq!(lines[1][1], "v1");
+        assert_eq!(lines[1][2], &artifact.digest.as_str()[..19]);
+    }
+}
+
+fn docker_image() -> Artifact {
+    Image::new()
+        .docker()
+        .layer(&Layer::new().file("a", "a"))
+        .created("2024-01-01T00:00:00Z")
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn an_empty_or_missing_store_lists_nothing() {
+    let place = Place::new();
+    assert_eq!(place.run(&["list"]).ok().lines().count(), 1);
+    assert_eq!(place.run(&["list", "--json"]).ok(), "[]\n");
+    assert!(place.store().symlink_metadata().is_err());
+}
+
+#[test]
+fn a_pull_by_digest_checks_the_digest() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let digest = artifact.digest.as_str();
+    let place = Place::new();
+    let by_digest = format!("{}/app@{digest}", registry.address());
+    assert_eq!(place.pull(&by_digest).ok(), format!("{digest}\n"));
+    assert!(place.run(&["list"]).ok().contains("<none>"));
+    let both = format!("{}/app:nonsense@{digest}", registry.address());
+    assert_eq!(place.pull(&both).ok(), format!("{digest}\n"));
+    registry.fault("/manifests/sha256:", Fault::FlipByte(1));
+    let error = Place::new().pull(&by_digest).error();
+    assert!(
+        error.contains(&format!("manifest {digest}")) && error.contains("hashes to sha256:"),
+        "{error}"
+    );
+}
+
+#[test]
+fn unknown_images_tags_and_hosts_are_named() {
+    let registry = serving(&image().build().unwrap());
+    let address = registry.address();
+    let place = Place::new();
+    let error = place.pull(&format!("{address}/nothing:v1")).error();
+    assert_eq!(
+        error,
+        format!("pull {address}/nothing:v1: the registry {address} has no repository nothing")
+    );
+    let error = place.pull(&format!("{address}/app:v9")).error();
+    assert_eq!(
+        error,
+        format!("pull {address}/app:v9: the registry has no tag \"v9\"")
+    );
+    let error = place.pull("127.0.0.1:1/app").error();
+    assert_eq!(
+        error,
+        "pull 127.0.0.1:1/app:latest: ask 127.0.0.1:1: Connection refused"
+    );
+    let error = place.pull("no-such-host.invalid/app").error();
+    assert!(
+        error.starts_with(
+            "pull no-such-host.invalid/app:latest: ask no-such-host.invalid: resolve no-such-host.invalid: "
+        ),
+        "{error}"
+    );
+    place.assert_nothing_left();
+}
+
+#[test]
+fn wrong_names_are_refused_before_anything_is_done() {
+    let place = Place::new();
+    let outcome = place.pull("UPPER/case//x");
+    assert_eq!(outcome.code, Some(2));
+    assert!(
+        outcome.stderr.contains("image name \"UPPER/case//x\""),
+        "{}",
+        outcome.stderr
+    );
+    assert!(place.store().symlink_metadata().is_err());
+}
+
+#[test]
+fn refused_credentials_are_told_and_right_ones_work() {
+    let registry = serving(&image().build().unwrap());
+    let (address, reference) = (registry.address(), registry.reference("app", "v1"));
+    let own = || ("user".to_owned(), "secret".to_owned());
+    let locks = [Auth::Basic(own().0, own().1), Auth::TokenFor(own().0, own().1)];
+    for lock in locks {
+        registry.require(lock.clone());
+        let place = Place::new();
+        let error = place.pull(&reference).error();
+        assert!(
+            error.ends_with(&format!("the registry {address} wants credentials for app")),
+            "{lock:?}: {error}"
+        );
+        let error = place.run(&["pull", "--creds", "user:wrong", &reference]).error();
+        assert!(
+            error.ends_with(&format!(
+                "the registry {address} refuses the credentials of \"user\""
+            )),
+            "{error}"
+        );
+        place.assert_nothing_left();
+        place.run(&["pull", "--creds", "user:secret", &reference]).ok();
+    }
+    registry.require(Auth::Token);
+    Place::new().pull(&reference).ok();
+}
+
+#[test]
+fn a_flipped_byte_in_a_layer_is_found() {
+    for which in 0..3 {
+        let artifact = image().build().unwrap();
+        let registry = serving(&artifact);
+        let layer = artifact.layer_digests()[which].clone();
+        registry.fault(format!("blobs/{layer}"), Fault::FlipByte(100));
+        let error = refused(&registry);
+        let name = format!("pull {}: layer {layer}: ", registry.reference("app", "v1"));
+        assert!(error.starts_with(&name), "{error}");
+        let damaged =
+            error.contains("stream is damaged") || error.contains("has other content than its digest says");
+        assert!(damaged, "{error}");
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_the_config_is_found() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let config = artifact.config_digest();
+    registry.fault(format!("blobs/{config}"), Fault::FlipByte(10));
+    let error = refused(&registry);
+    assert!(
+        error.contains(&format!(
+            "config {config}: has other content than its digest says"
+        )),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_truncated_blob_is_an_error_that_names_it() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let layer = artifact.layer_digests()[0].clone();
+    registry.fault(format!("blobs/{layer}"), Fault::Truncate(0));
+    let error = refused(&registry);
+    assert!(
+        error.contains(&format!("layer {layer}: receive from {}: ", registry.address())),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_broken_connection_is_taken_up_where_it_broke() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let layer = artifact.layer_digests()[0].clone();
+    registry.fault_times(format!("blobs/{layer}"), 1, Fault::Truncate(1000));
+    Place::new().pull(&registry.reference("app", "v1")).ok();
+    let ranges: Vec<_> = registry
+        .requests()
+        .iter()
+        .filter_map(|r| r.header("range").map(str::to_owned))
+        .collect();
+    assert_eq!(ranges, ["bytes=1000-"]);
+}
+
+#[test]
+fn a_registry_without_range_gives_the_whole_again() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let part = format!("blobs/{}", artifact.layer_digests()[0]);
+    registry.fault(&part, Fault::NoRange);
+    registry.fault_times(&part, 1, Fault::Truncate(1000));
+    Place::new().pull(&registry.reference("app", "v1")).ok();
+}
+
+#[test]
+fn documents_that_lie_are_refused() {
+    let whole = image().build().unwrap();
+    let (layer, config) = (whole.layer_digests()[0].clone(), whole.config_digest());
+    let size = |artifact: &Artifact| artifact.json()["layers"][0]["size"].as_u64().unwrap();
+    let true_size = size(&whole);
+    let absent = conformance::blob::Digest::absent();
+    for (lie, sentence) in [
+        (
+            Lie::LayerSize(0, 7),
+            format!(
+                "layer {layer}: the registry has {true_size} bytes of it, the manifest says {}",
+                true_size + 7
+            ),
+        ),
+        (
+            Lie::LayerSize(0, -7),
+            format!(
+                "layer {layer}: the registry has {true_size} bytes of it, the manifest says {}",
+                true_size - 7
+            ),
+        ),
+        (
+            Lie::LayerDigest(0),
+            format!(
+                "layer {}: has other content than its digest says",
+                absent.as_str()
+            ),
+        ),
+        (
+            Lie::LayerMediaType(0, "application/vnd.oci.image.layer.v1.tar+zstd".to_owned()),
+            format!("layer {layer}: its media type says zstd, but its bytes are gzip"),
+        ),
+        (
+            Lie::LayerMediaType(0, "text/plain".to_owned()),
+            format!("layer {layer}: media type \"text/plain\" is not a layer's"),
+        ),
+        (Lie::DiffId(0), format!("layer {layer}: unpacks to sha256:")),
+        (
+            Lie::MissingDiffId,
+            "the manifest has 3 layers, but the config 2 diffIDs".to_owned(),
+        ),
+        (
+            Lie::ConfigSize(-1),
+            format!("config {config}: is longer than the "),
+        ),
+        (Lie::ConfigSize(1), format!("config {config}: ends after ")),
+        (
+            Lie::ConfigDigest,
+            "has other content than its digest says".to_owned(),
+        ),
+        (
+            Lie::LayerMissing(0),
+            format!("layer {layer}: the registry has no blob {layer}, which the image needs"),
+        ),
+    ] {
+        let error = refused(&serving(&image().lie(lie.clone()).build().unwrap()));
+        assert!(error.contains(&sentence), "{lie:?}: {error}");
+    }
+}
+
+#[test]
+fn an_index_whose_sizes_or_digests_lie_is_refused() {
+    let index = || Index::new().member(Platform::host(), image().build().unwrap());
+    let error = refused(&serving(&index().lie_about_sizes(3).build()));
+    assert!(error.contains(": ends after "), "{error}");
+    let error = refused(&serving(&index().lie_about_sizes(-3).build()));
+    assert!(error.contains(": is longer than the "), "{error}");
+    let error = refused(&serving(&index().lie_about_digests().build()));
+    assert!(
+        error.contains("the registry has no manifest sha256:") || error.contains("has other content"),
+        "{error}"
+    );
+}
+
+#[test]
+fn old_broken_and_foreign_manifests_are_told_apart() {
+    for (media_type, text, sentence) in [
+        (
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            r#"{"schemaVersion":1,"fsLayers":[]}"#,
+            "the manifest is of Docker's schema 1, which is no longer read",
+        ),
+        (
+            "application/vnd.oci.image.manifest.v1+json",
+            "{\n \"schemaVersion\": 2,\n}",
+            "line 3 column 1",
+        ),
+        (
+            "application/vnd.oci.image.manifest.v1+json",
+            r#"{"schemaVersion":2,"layers":[],"manifests":[]}"#,
+            "the manifest has both layers and manifests",
+        ),
+    ] {
+        let error = refused(&serving(&Artifact::raw(media_type, text)));
+        assert!(error.contains(sentence), "{error}");
+    }
+}
+
+#[test]
+fn the_platform_is_chosen_from_an_index() {
+    let other = if cfg!(target_arch = "s390x") {
+        "amd64"
+    } else {
+        "s390x"
+    };
+    let there = Image::new()
+        .platform(Platform::linux(other))
+        .layer(&Layer::new().file("there", "x"));
+    for docker in [false, true] {
+        let index = Index::new()
+            .member(Platform::host(), image().build().unwrap())
+            .member(Platform::linux(other), there.build().unwrap());
+        let index = if docker {
+            index.docker().build()
+        } else {
+            index.build()
+        };
+        let registry = serving(&index);
+        let reference = registry.reference("app", "v1");
+        let place = Place::new();
+        assert_eq!(
+            place.pull(&reference).ok(),
+            format!("{}\n", index.digest.as_str())
+        );
+        let platform = format!("linux/{other}");
+        place
+            .run(&[
+                "unpack",
+                "--platform",
+                &platform,
+                &reference,
+                place.bundle().to_str().unwrap(),
+            ])
+            .ok();
+        assert_eq!(std::fs::read_dir(place.rootfs()).unwrap().count(), 1);
+        let error = place
+            .run(&["pull", "--platform", "linux/mips", &reference])
+            .error();
+        assert!(
+            error.contains("the image is not there for linux/mips; it is for: linux/"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_a_killed_pull_left_is_taken_up_by_the_next() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let layer = artifact.layer_digests()[0].clone();
+    registry.fault_times(format!("blobs/{layer}"), 1, Fault::Stall(100_000));
+    let place = Place::new();
+    let reference = registry.reference("app", "v1");
+    let mut child = place
+        .command(&["pull", &reference])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let arrived = || {
+        let partial = files(&place.store().join("partial"));
+        partial
+            .iter()
+            .any(|file| file.metadata().is_ok_and(|m| m.len() == 100_000))
+    };
+    wait_until(LIMIT, "100,000 bytes of the layer", arrived).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(place.run(&["list", "--json"]).ok() == "[]\n");
+    registry.forget_requests();
+    place.pull(&reference).ok();
+    let ranges: Vec<_> = registry
+        .requests()
+        .iter()
+        .filter_map(|r| r.header("range").map(str::to_owned))
+        .collect();
+    assert_eq!(ranges, ["bytes=100000-"]);
+    assert_eq!(
+        files(&place.store().join("partial")),
+        Vec::<std::path::PathBuf>::new()
+    );
+    place.unpack(&reference).ok();
+    assert_eq!(
+        std::fs::read(place.rootfs().join("noise")).unwrap(),
+        noise(300_000)
+    );
+}
+
+#[test]
+fn two_pulls_at_once_share_the_work_and_both_succeed() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let place = Place::new();
+    let reference = registry.reference("app", "v1");
+    let spawn = || {
+        place
+            .command(&["--quiet", "pull", &reference])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let children: Vec<_> = (0..4).map(|_| spawn()).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    for layer in artifact.layer_digests() {
+        assert_eq!(registry.count("GET", &format!("blobs/{layer}")), 1, "{layer}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_in_one_sentence_and_nothing_is_left() {
+    if skip(
+        "a_full_disk_is_told_in_one_sentence_and_nothing_is_left",
+        Need::Root,
+    ) {
+        return;
+    }
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let place = Place::new();
+    std::fs::create_dir(place.store()).unwrap();
+    let (store, reference) = (quoted(&place.store()), registry.reference("app", "v1"));
+    let script = format!(
+        "mount -t tmpfs -o size=64k none {store} && {PROGRAM} --root {store} pull {reference}; code=$?; \
+         find {store} -type f ! -name lock; exit $code"
+    );
+    let outcome: common::Outcome = in_mount_namespace("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.stdout, "");
+    let error = outcome.error();
+    let layer = &artifact.layer_digests()[0];
+    assert!(
+        error.starts_with(&format!("pull {reference}: layer {layer}: write ")),
+        "{error}"
+    );
+    assert!(error.ends_with(": No space left on device"), "{error}");
+}
+
+#[test]
+fn a_blob_that_went_bad_in_the_store_is_fetched_again() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let place = Place::new();
+    let reference = registry.reference("app", "v1");
+    place.pull(&reference).ok();
+    let blob = place
+        .store()
+        .join("blobs")
+        .join(artifact.layer_digests()[0].replace(':', "/"));
+    let length = blob.metadata().unwrap().len();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&blob)
+        .unwrap()
+        .set_len(length / 2)
+        .unwrap();
+    place.unpack(&reference).ok();
+    assert_eq!(blob.metadata().unwrap().len(), length);
+    std::fs::remove_dir_all(place.bundle()).unwrap();
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[1000] ^= 1;
+    std::fs::write(&blob, bytes).unwrap();
+    let error = place.unpack(&reference).error();
+    assert!(
+        error.contains("stream is damaged") || error.contains("in the store: has other content"),
+        "{error}"
+    );
+    assert!(place.bundle().symlink_metadata().is_err());
+    place.unpack(&reference).ok();
+}
