@@ -4,6 +4,7 @@
 mod report;
 mod run;
 mod serve;
+mod tools;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ enum Command {
     Run(run::Run),
     List(run::List),
     Serve(serve::Serve),
+    Tools(tools::Tools),
 }
 
 impl Cli {
@@ -31,6 +33,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::List(list) => list.run(),
             Command::Serve(serve) => serve.run(),
+            Command::Tools(tools) => tools.run(),
         };
         done.unwrap_or_else(|error| {
             eprintln!("conformance: {error:#}");

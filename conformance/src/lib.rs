@@ -11,6 +11,7 @@
 //! bundle    its root file system and configuration      container   its life, by the runtime's verbs
 //! runtime   calls of the program under test             inside      what the probe saw in the container
 //! expected  what known runtimes are known to fail       mutant    runtimes wrong on purpose
+//! tools     runtime-tools' validation programs
 //! ```
 //!
 //! Nothing here depends on the crates that it proves: they are called as programs.
@@ -28,3 +29,4 @@ pub mod inside;
 pub mod mutant;
 pub mod registry;
 pub mod runtime;
+pub mod tools;

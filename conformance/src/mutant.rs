@@ -8,6 +8,7 @@
 //! The program `mutant` takes its name from MUTANT and the good runtime from MUTANT_RUNTIME.
 
 mod call;
+mod edit;
 mod table;
 
 pub use call::run;

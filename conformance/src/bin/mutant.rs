@@ -6,9 +6,11 @@ use anyhow::{Context, Result};
 
 fn main() -> Result<ExitCode> {
     let variable = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+    let words = std::env::args().skip(1).collect();
     conformance::mutant::run(
         &variable("MUTANT")?,
         &variable("MUTANT_RUNTIME")?,
-        std::env::args().skip(1).collect(),
+        words,
+        &mut std::io::stdout(),
     )
 }

@@ -1,5 +1,6 @@
 //! The wrapper around the good runtime.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
 
@@ -8,8 +9,8 @@ use serde_json::Value;
 
 use super::{Change, MUTANTS, Mutant};
 
-/// Does what the command line asks for, wrongly. The words are `--root ROOT VERB [WORDS] ID [WORDS]`.
-pub fn run(name: &str, runtime: &str, words: Vec<String>) -> Result<ExitCode> {
+/// Does what the command line asks for, wrongly; a document that it edits goes to `out`. The words are `--root ROOT VERB [WORDS] ID [WORDS]`.
+pub fn run(name: &str, runtime: &str, words: Vec<String>, out: &mut dyn Write) -> Result<ExitCode> {
     let mutant = MUTANTS.iter().find(|mutant| mutant.name == name);
     let mutant = mutant.with_context(|| format!("no mutant is called {name:?}"))?;
     let Some(verb) = words.get(2).cloned() else {
@@ -17,7 +18,7 @@ pub fn run(name: &str, runtime: &str, words: Vec<String>) -> Result<ExitCode> {
     };
     match mutant.change {
         Change::Nothing(wanted) if wanted == verb => return Ok(ExitCode::SUCCESS),
-        Change::State(edit) if verb == "state" => return state(runtime, &words, edit),
+        Change::State(edit) if verb == "state" => return state(runtime, &words, edit, out),
         _ => {}
     }
     let good = call(runtime, &changed(mutant, &verb, words.clone())?)?;
@@ -69,7 +70,7 @@ fn call(runtime: &str, words: &[String]) -> Result<i32> {
     Ok(status.code().unwrap_or(1))
 }
 
-fn state(runtime: &str, words: &[String], edit: fn(&mut Value)) -> Result<ExitCode> {
+fn state(runtime: &str, words: &[String], edit: fn(&mut Value), out: &mut dyn Write) -> Result<ExitCode> {
     let Output { status, stdout, .. } = Command::new(runtime)
         .args(words)
         .stderr(Stdio::inherit())
@@ -80,6 +81,6 @@ fn state(runtime: &str, words: &[String], edit: fn(&mut Value)) -> Result<ExitCo
     }
     let mut document = serde_json::from_slice(&stdout)?;
     edit(&mut document);
-    serde_json::to_writer(std::io::stdout(), &document)?;
+    serde_json::to_writer(out, &document)?;
     Ok(ExitCode::SUCCESS)
 }
