@@ -199,7 +199,7 @@ fn plain_http_is_for_this_machine_and_for_hosts_named_insecure_and_never_carries
     let error = script(&pull("")).error();
     assert!(
         error.starts_with(&format!(
-            "pull registry.test:{port}/app:v1: ask registry.test:{port}: TLS: "
+            "pull registry.test:{port}/app:v1: ask registry.test:{port}: no TLS there ("
         )),
         "{error}"
     );

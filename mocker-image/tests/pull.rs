@@ -208,7 +208,7 @@ fn a_flipped_byte_in_a_layer_is_found() {
         let artifact = image().build().unwrap();
         let registry = serving(&artifact);
         let layer = artifact.layer_digests()[which].clone();
-        registry.fault(format!("blobs/{layer}"), Fault::FlipByte(100));
+        registry.fault(format!("blobs/{layer}"), Fault::FlipByte(50));
         let error = refused(&registry);
         let name = format!("pull {}: layer {layer}: ", registry.reference("app", "v1"));
         assert!(error.starts_with(&name), "{error}");

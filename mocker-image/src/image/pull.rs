@@ -355,10 +355,7 @@ async fn until(stopped: oneshot::Receiver<()>, work: impl Future<Output = Result
     let (mut stopped, mut work) = (pin!(stopped), pin!(work));
     std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(done),
-        Poll::Pending => stopped
-            .as_mut()
-            .poll(cx)
-            .map(|_| Err(Error::new(Kind::Internal, "stopped"))),
+        Poll::Pending => stopped.as_mut().poll(cx).map(|_| Ok(())),
     })
     .await
 }

@@ -243,26 +243,24 @@ fn told(e: &reqwest::Error) -> Error {
         if let Some(ours) = cause.downcast_ref::<Error>() {
             return ours.clone();
         }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-            if let Some(errno) = io.raw_os_error() {
-                return std::io::Error::from_raw_os_error(errno).into();
-            }
-            if let Some(ours) = io.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-                return ours.clone();
-            }
-            if let Some(tls) = io
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            {
-                return tls::told(tls);
-            }
-        }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return tls::told(tls);
         }
-        match cause.source() {
+        let io = cause.downcast_ref::<std::io::Error>();
+        if let Some(errno) = io.and_then(std::io::Error::raw_os_error) {
+            return std::io::Error::from_raw_os_error(errno).into();
+        }
+        // An io::Error's source is its content's source: its content would be passed over.
+        let inner = io
+            .and_then(std::io::Error::get_ref)
+            .map(|inner| inner as &(dyn std::error::Error + 'static));
+        match inner.or_else(|| cause.source()) {
             Some(next) => cause = next,
             None if e.is_timeout() => return Error::new(Kind::Unreachable, "no answer in time"),
+            None if e.is_connect() && e.url().is_some_and(|url| url.scheme() == "https") => {
+                let e = Error::new(Kind::Unreachable, format!("no TLS there ({cause})"));
+                return e.hint("name a registry without TLS with --insecure-registry HOST:PORT");
+            }
             None => return Error::new(Kind::Unreachable, cause.to_string()),
         }
     }
