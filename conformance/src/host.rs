@@ -25,8 +25,8 @@ pub enum Need {
     CgroupV1,
     /// One pure cgroup v2 hierarchy at /sys/fs/cgroup.
     CgroupV2,
-    /// cgroups can limit memory, pids and cpu: v1, or v2 with these controllers at its root.
-    Controllers,
+    /// This cgroup controller is there: in v1, or at the root of v2.
+    Controller(&'static str),
     /// systemd is pid 1.
     Systemd,
     /// A user namespace can be made.
@@ -47,7 +47,7 @@ impl Need {
             Self::NotRoot => !is_root(),
             Self::CgroupV1 => cgroup() != Cgroup::V2 && cgroup() != Cgroup::None,
             Self::CgroupV2 => cgroup() == Cgroup::V2,
-            Self::Controllers => cgroup() != Cgroup::None && (cgroup() != Cgroup::V2 || v2_has_controllers()),
+            Self::Controller(name) => has_controller(name),
             Self::Systemd => Path::new("/run/systemd/system").is_dir(),
             Self::UserNamespace => user_namespaces(),
             Self::Overlay => {
@@ -63,6 +63,7 @@ impl Need {
         match self {
             Self::Program(name) => format!("program:{name}"),
             Self::Path(path) => format!("path:{path}"),
+            Self::Controller(name) => format!("controller:{name}"),
             Self::NotRoot => "not-root".to_owned(),
             Self::CgroupV1 => "cgroup-v1".to_owned(),
             Self::CgroupV2 => "cgroup-v2".to_owned(),
@@ -101,11 +102,12 @@ pub fn cgroup() -> Cgroup {
     }
 }
 
-fn v2_has_controllers() -> bool {
-    let held = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
-    ["memory", "pids", "cpu"]
-        .iter()
-        .all(|name| held.split_whitespace().any(|word| word == *name))
+fn has_controller(name: &str) -> bool {
+    let words = |text: String| text.split([' ', ',', '\n']).any(|word| word == name);
+    match cgroup() {
+        Cgroup::V2 => std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok_and(words),
+        _ => std::fs::read_to_string("/proc/thread-self/mounts").is_ok_and(words),
+    }
 }
 
 /// Whether the effective user is root.

@@ -9,8 +9,15 @@ use crate::case::{Bench, Case, expect_eq};
 use crate::host::Need;
 
 const V1: &[Need] = &[Need::Root, Need::CgroupV1];
-const V2: &[Need] = &[Need::Root, Need::CgroupV2, Need::Controllers];
-const LIMITS: &[Need] = &[Need::Root, Need::Controllers];
+const V2: &[Need] = &[
+    Need::Root,
+    Need::CgroupV2,
+    Need::Controller("memory"),
+    Need::Controller("pids"),
+    Need::Controller("cpu"),
+];
+const MEMORY: &[Need] = &[Need::Root, Need::Controller("memory")];
+const CPUSET: &[Need] = &[Need::Root, Need::Controller("cpuset")];
 const RESOURCES: &str =
     "You can configure a container's cgroups via the `resources` field of the Linux configuration.";
 
@@ -141,7 +148,7 @@ pub(super) const CASES: &[Case] = &[
         name: "cgroup.cpuset-v2",
         at: "config-linux.md#configLinuxCPU",
         must: "**`cpus`** *(string, OPTIONAL)* - list of CPUs the container will run on.",
-        needs: V2,
+        needs: &[Need::Root, Need::CgroupV2, Need::Controller("cpuset")],
         check: |bench| {
             files(
                 bench,
@@ -181,7 +188,7 @@ pub(super) const CASES: &[Case] = &[
         name: "cgroup.impossible-limit-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: "If the runtime cannot apply a property as specified in the configuration, it MUST generate an error and a new container MUST NOT be created.",
-        needs: LIMITS,
+        needs: CPUSET,
         check: |bench| {
             let cpu = json!({ "cpus": "99999" });
             bench
@@ -195,7 +202,7 @@ pub(super) const CASES: &[Case] = &[
         name: "cgroup.limits-hold-for-the-program",
         at: "config-linux.md#configLinuxControlGroups",
         must: RESOURCES,
-        needs: LIMITS,
+        needs: MEMORY,
         check: |bench| {
             // room for the runtime's own threads while it sets up, none for what exceeds memory
             let memory = json!({ "limit": 64 << 20 });

@@ -297,7 +297,7 @@ pub(super) const CASES: &[Case] = &[
                 .reporter([])?
                 .set("/linux/personality", json!({ "domain": "LINUX32" }))?
                 .report()?;
-            expect_eq("machine", report.at("/machine"), "i686")
+            expect_eq("/proc/self/personality", report.at("/personality"), "00000008")
         },
     },
 ];
