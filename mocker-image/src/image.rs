@@ -1,5 +1,6 @@
 //! Images: the documents that describe them, OCI's and Docker's alike.
 
+mod download;
 pub mod platform;
 pub mod pull;
 

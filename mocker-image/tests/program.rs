@@ -1,4 +1,9 @@
 //! The program as a file: static, quick to start, and deaf to the C library's modules.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod common;
 

@@ -1,4 +1,9 @@
 //! `pull`: what it brings, what it refuses, and what it leaves when it is stopped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod common;
 

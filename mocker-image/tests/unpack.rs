@@ -1,4 +1,9 @@
 //! `unpack`: the tree that layers make, the configuration, and that nothing ever leaves the root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod common;
 
@@ -282,6 +287,7 @@ fn a_layer_that_adds_to_a_directory_keeps_the_directorys_own_time() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of attacks")]
 fn an_entry_that_climbs_out_is_refused_by_name_and_nothing_outside_is_touched() {
     let outside = tempfile::tempdir().unwrap();
     let victim = outside.path().join("victim");

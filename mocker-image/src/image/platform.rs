@@ -148,7 +148,7 @@ impl FromStr for Platform {
                 && w.bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
         };
-        if !parts.iter().all(|w| word(&w)) || !(2..=3).contains(&parts.len()) {
+        if !parts.iter().all(word) || !(2..=3).contains(&parts.len()) {
             return Err(Error::invalid(format!(
                 "platform {s:?} is not os/architecture or os/architecture/variant"
             )));

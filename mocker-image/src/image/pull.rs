@@ -12,12 +12,12 @@ use std::io::Read;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+use super::download::{download, whole};
 use super::platform::Platform;
 use super::{Config, DOCUMENT, Descriptor, Document, Manifest};
 use crate::digest::{Check, Digest};
@@ -26,16 +26,12 @@ use crate::layer::Layer;
 use crate::media::Compression;
 use crate::progress::{Teller, size};
 use crate::reference::Reference;
-use crate::registry::{Registry, Settings, starts_at};
+use crate::registry::{Registry, Settings};
 use crate::store::Store;
-use crate::store::partial::{Claim, Partial, Progress};
+use crate::store::partial::Progress;
 
 /// Layers that are downloaded at once; docker's number.
 const LANES: usize = 3;
-/// How often a broken download is taken up again.
-const RETRIES: u32 = 3;
-/// How long to wait before asking again whether another program is done with a blob.
-const POLL: Duration = Duration::from_millis(50);
 
 /// Whether the registry is asked what a name stands for today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,7 +296,7 @@ impl<'a> Pull<'a> {
         let name = if manifest.is_empty() { "config" } else { "manifest" };
         let bytes = remote.runtime.block_on(async {
             match manifest.is_empty() {
-                true => config_blob(&remote.registry, descriptor).await,
+                true => whole(&remote.registry, descriptor).await,
                 false => remote
                     .registry
                     .manifest(&descriptor.digest.to_string())
@@ -358,67 +354,4 @@ async fn until(stopped: oneshot::Receiver<()>, work: impl Future<Output = Result
         Poll::Pending => stopped.as_mut().poll(cx).map(|_| Ok(())),
     })
     .await
-}
-
-async fn config_blob(registry: &Registry, descriptor: &Descriptor) -> Result<Vec<u8>> {
-    let mut response = registry.blob(&descriptor.digest, 0).await?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = registry.chunk(&mut response).await? {
-        bytes.extend_from_slice(chunk.as_ref());
-        if bytes.len() as u64 > descriptor.size {
-            break;
-        }
-    }
-    Ok(bytes)
-}
-
-/// Brings one blob into the store, going on where an earlier program or connection stopped.
-async fn download(
-    store: &Store,
-    registry: &Registry,
-    descriptor: &Descriptor,
-    progress: &Arc<Progress>,
-) -> Result<()> {
-    let mut partial = loop {
-        match store.claim(descriptor, progress)? {
-            Claim::Mine(partial) => break partial,
-            Claim::Done => return Ok(()),
-            Claim::Busy => tokio::time::sleep(POLL).await,
-        }
-    };
-    let mut tries = 0;
-    while let Err(e) = receive(registry, descriptor, &mut partial).await {
-        tries += 1;
-        if e.kind() != Kind::Unreachable || tries > RETRIES {
-            return Err(e);
-        }
-        tokio::time::sleep(POLL * 4_u32.pow(tries)).await;
-    }
-    partial.commit(store, descriptor)
-}
-
-/// One request for what is missing of a blob.
-async fn receive(registry: &Registry, descriptor: &Descriptor, partial: &mut Partial) -> Result<()> {
-    let have = partial.len();
-    if have == descriptor.size && have > 0 {
-        return Ok(());
-    }
-    let mut response = registry.blob(&descriptor.digest, have).await?;
-    let start = starts_at(&response, have);
-    if let Some(offered) = response.content_length()
-        && start + offered != descriptor.size
-    {
-        let (offered, size) = (start + offered, descriptor.size);
-        return Err(Error::invalid(format!(
-            "the registry has {offered} bytes of it, the manifest says {size}"
-        )));
-    }
-    let mut skip = have - start;
-    while let Some(chunk) = registry.chunk(&mut response).await? {
-        let chunk = chunk.as_ref();
-        let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
-        skip -= known as u64;
-        partial.write(&chunk[known..])?;
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@
 
 use std::io::BufRead;
 
-use super::entry::{Entry, Kind};
+use super::entry::{Entry, Kind, Runs};
 use super::field::{BLOCK, Block, checksum_is_right, number, text};
 use super::pax::{Pax, decimal};
 use crate::error::{Error, Result};
@@ -111,7 +111,7 @@ impl<'a> Archive<'a> {
     }
 
     /// The runs of a sparse file and its size, whichever of the four ways it is written in.
-    fn sparse(&mut self, block: &Block, pax: &Pax, stored: u64) -> Result<(Option<Vec<(u64, u64)>>, u64)> {
+    fn sparse(&mut self, block: &Block, pax: &Pax, stored: u64) -> Result<(Option<Runs>, u64)> {
         let (runs, size) = match block[156] {
             b'S' => (self.old_sparse(block)?, unsigned(&block[483..495], "size")?),
             _ if pax.sparse.map_in_data => (self.sparse_map()?, pax.sparse.real_size.unwrap_or(stored)),
@@ -132,7 +132,7 @@ impl<'a> Archive<'a> {
     }
 
     /// GNU's old form: four runs in the header, more in blocks behind it.
-    fn old_sparse(&mut self, block: &Block) -> Result<Vec<(u64, u64)>> {
+    fn old_sparse(&mut self, block: &Block) -> Result<Runs> {
         let mut runs = Vec::new();
         old_runs(&block[386..482], &mut runs)?;
         let mut more = block[482] != 0;
@@ -145,7 +145,7 @@ impl<'a> Archive<'a> {
     }
 
     /// PAX 1.0: decimal lines in front of the data, filled up to a block.
-    fn sparse_map(&mut self) -> Result<Vec<(u64, u64)>> {
+    fn sparse_map(&mut self) -> Result<Runs> {
         let bad = || Error::invalid("a sparse map is malformed");
         let (mut numbers, mut line, mut count) = (Vec::new(), Vec::new(), None);
         while count.is_none_or(|n: usize| numbers.len() < 2 * n) {
@@ -263,7 +263,7 @@ fn id(pax: Option<u64>, field: &[u8], what: &str) -> Result<u32> {
     u32::try_from(id).map_err(|_| Error::invalid(format!("a header's {what} {id} has more than 32 bits")))
 }
 
-fn old_runs(fields: &[u8], runs: &mut Vec<(u64, u64)>) -> Result<()> {
+fn old_runs(fields: &[u8], runs: &mut Runs) -> Result<()> {
     for pair in fields.chunks_exact(24) {
         if pair[0] != 0 && pair[12] != 0 {
             runs.push((

@@ -1,5 +1,8 @@
 //! One entry of an archive, as data.
 
+/// Runs of data in a sparse file: offset and length, in order.
+pub type Runs = Vec<(u64, u64)>;
+
 /// What an entry makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -42,8 +45,8 @@ pub struct Entry {
     pub size: u64,
     /// Extended attributes.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// For a sparse file, the runs (offset, length) that have data, in order.
-    pub runs: Option<Vec<(u64, u64)>>,
+    /// For a sparse file, where it has data.
+    pub runs: Option<Runs>,
 }
 
 impl Entry {

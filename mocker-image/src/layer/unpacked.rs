@@ -15,7 +15,7 @@ const INPUT: usize = 64 * 1024;
 
 enum Decoder<R: Read> {
     Plain(BufReader<R>),
-    Gzip(MultiGzDecoder<BufReader<R>>),
+    Gzip(Box<MultiGzDecoder<BufReader<R>>>),
     Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
 }
 
@@ -42,7 +42,7 @@ impl<R: Read> Unpacked<R> {
         }
         let decoder = match compression {
             Compression::None => Decoder::Plain(blob),
-            Compression::Gzip => Decoder::Gzip(MultiGzDecoder::new(blob)),
+            Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(blob))),
             Compression::Zstd => Decoder::Zstd(zstd::stream::read::Decoder::with_buffer(blob)?),
         };
         let window = vec![0; WINDOW];

@@ -33,7 +33,7 @@ const STALE: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub enum Claim {
     /// The blob is the caller's to write.
-    Mine(Partial),
+    Mine(Box<Partial>),
     /// Another program writes it.
     Busy,
     /// It is whole; another program was faster.
@@ -92,7 +92,7 @@ impl Store {
             committed: false,
         };
         partial.take_over(descriptor)?;
-        Ok(Claim::Mine(partial))
+        Ok(Claim::Mine(Box::new(partial)))
     }
 
     /// Removes what killed programs left and nobody came back for.
