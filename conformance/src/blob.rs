@@ -85,11 +85,7 @@ pub struct Hasher<W> {
 impl<W: Write> Hasher<W> {
     /// Nothing seen yet.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hash: Sha256::new(),
-            size: 0,
-        }
+        Self { inner, hash: Sha256::new(), size: 0 }
     }
 
     fn absorb(&mut self, bytes: &[u8]) {
@@ -99,12 +95,7 @@ impl<W: Write> Hasher<W> {
 
     /// What was written through it, its digest and its length.
     pub fn finish(self) -> (W, Digest, u64) {
-        let hex: String = self
-            .hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex: String = self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         (self.inner, Digest(format!("sha256:{hex}")), self.size)
     }
 }
@@ -138,9 +129,6 @@ mod tests {
         let mut hasher = Hasher::new(Vec::new());
         hasher.write_all(b"abc").unwrap();
         let (bytes, digest, size) = hasher.finish();
-        assert_eq!(
-            (bytes.as_slice(), digest, size),
-            (&b"abc"[..], Digest::of(b"abc"), 3)
-        );
+        assert_eq!((bytes.as_slice(), digest, size), (&b"abc"[..], Digest::of(b"abc"), 3));
     }
 }

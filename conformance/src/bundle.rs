@@ -83,15 +83,8 @@ pub fn set(config: &mut Value, pointer: &str, value: Value) -> Result<()> {
                 if name == "-" {
                     list.push(Value::Null);
                 }
-                let place = if name == "-" {
-                    Ok(list.len() - 1)
-                } else {
-                    name.parse()
-                };
-                place
-                    .ok()
-                    .and_then(|n: usize| list.get_mut(n))
-                    .with_context(|| format!("no {pointer}"))?
+                let place = if name == "-" { Ok(list.len() - 1) } else { name.parse() };
+                place.ok().and_then(|n: usize| list.get_mut(n)).with_context(|| format!("no {pointer}"))?
             }
             _ => bail!("{pointer} runs through a plain value"),
         };

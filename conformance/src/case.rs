@@ -60,12 +60,9 @@ pub fn try_out(runtime: &Runtime, probe: &Path, limit: Duration) -> Result<()> {
     }
     let bench = Bench::new(runtime, probe, limit)?;
     let tried = bench.reporter([]).and_then(Setup::report);
-    tried.map(drop).with_context(|| {
-        format!(
-            "{} does not run the simplest container",
-            runtime.program().display()
-        )
-    })
+    tried
+        .map(drop)
+        .with_context(|| format!("{} does not run the simplest container", runtime.program().display()))
 }
 
 /// Where one case works: a runtime, a folder of its own, and a deadline.
@@ -85,12 +82,7 @@ impl Bench {
             .tempdir()
             .context("make a folder for the case")?;
         let runtime = runtime.with_root(&dir.path().join("state"));
-        Ok(Self {
-            runtime,
-            probe: probe.to_owned(),
-            dir,
-            deadline: Instant::now() + limit,
-        })
+        Ok(Self { runtime, probe: probe.to_owned(), dir, deadline: Instant::now() + limit })
     }
 
     /// A folder of the case on the host, deleted with it.

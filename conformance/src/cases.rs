@@ -47,11 +47,7 @@ mod tests {
         let mut names = HashSet::new();
         for case in super::all() {
             assert!(names.insert(case.name), "{} is there twice", case.name);
-            assert!(
-                case.name.contains('.') && !case.name.contains(' '),
-                "{}",
-                case.name
-            );
+            assert!(case.name.contains('.') && !case.name.contains(' '), "{}", case.name);
             assert!(case.at.contains(".md#"), "{}: {}", case.name, case.at);
             assert!(case.must.len() > 30, "{}: {}", case.name, case.must);
         }

@@ -24,12 +24,7 @@ pub struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(bench: &'a Bench, id: String, bundle: PathBuf, config: Value) -> Self {
-        Self {
-            bench,
-            id,
-            bundle,
-            config,
-        }
+        Self { bench, id, bundle, config }
     }
 
     /// Sets a member of config.json by JSON pointer; `/-` at the end appends to an array.
@@ -69,10 +64,7 @@ impl<'a> Setup<'a> {
     }
 
     fn write(&self) -> Result<()> {
-        Ok(fs::write(
-            self.bundle.join("config.json"),
-            self.config.to_string(),
-        )?)
+        Ok(fs::write(self.bundle.join("config.json"), self.config.to_string())?)
     }
 
     fn call_create(&self) -> Result<Outcome> {
@@ -80,24 +72,14 @@ impl<'a> Setup<'a> {
         let bundle = self.bundle.display().to_string();
         let pid_file = self.bundle.join("pid").display().to_string();
         let words = ["create", "--bundle", &bundle, "--pid-file", &pid_file, &self.id];
-        let streams = Streams {
-            out: &self.bundle.join("out"),
-            err: &self.bundle.join("err"),
-        };
+        let streams = Streams { out: &self.bundle.join("out"), err: &self.bundle.join("err") };
         self.bench.runtime.call_into(&words, self.bench.left(), &streams)
     }
 
     /// `create` as it ends, whichever way; nothing cleans up after it but the caller.
     pub fn try_create(self) -> Result<(Outcome, Container<'a>)> {
         let outcome = self.call_create()?;
-        Ok((
-            outcome,
-            Container {
-                bench: self.bench,
-                id: self.id,
-                bundle: self.bundle,
-            },
-        ))
+        Ok((outcome, Container { bench: self.bench, id: self.id, bundle: self.bundle }))
     }
 
     /// `create`, which has to succeed.
@@ -111,10 +93,7 @@ impl<'a> Setup<'a> {
     pub fn refused(self) -> Result<Outcome> {
         let (outcome, container) = self.try_create()?;
         let outcome = outcome.failure("create")?;
-        ensure!(
-            container.state().is_err(),
-            "create failed, yet there is a container"
-        );
+        ensure!(container.state().is_err(), "create failed, yet there is a container");
         Ok(outcome)
     }
 
@@ -159,10 +138,7 @@ impl Container<'_> {
     /// `VERB ID WORDS...` as it ends.
     pub fn call(&self, words: &[&str]) -> Result<Outcome> {
         let (verb, rest) = words.split_first().context("a call without a verb")?;
-        let words: Vec<&str> = [*verb, self.id.as_str()]
-            .into_iter()
-            .chain(rest.iter().copied())
-            .collect();
+        let words: Vec<&str> = [*verb, self.id.as_str()].into_iter().chain(rest.iter().copied()).collect();
         self.bench.runtime.call(&words, self.bench.left())
     }
 
@@ -194,9 +170,7 @@ impl Container<'_> {
     /// The pid that `create` wrote into its pid file.
     pub fn pid(&self) -> Result<i32> {
         let text = fs::read_to_string(self.bundle.join("pid")).context("read the pid file")?;
-        text.trim()
-            .parse()
-            .with_context(|| format!("{text:?} in the pid file is not a number"))
+        text.trim().parse().with_context(|| format!("{text:?} in the pid file is not a number"))
     }
 
     /// Polls `state` until it says this.
@@ -229,10 +203,7 @@ impl Container<'_> {
         })?;
         let status = status.context("the container process is no child of its reaper")?;
         let signal = status.terminating_signal().map(|signal| 128 + signal);
-        status
-            .exit_status()
-            .or(signal)
-            .context("neither exited nor killed")
+        status.exit_status().or(signal).context("neither exited nor killed")
     }
 
     /// What the program and `create` wrote to standard output.
@@ -248,8 +219,7 @@ impl Container<'_> {
     /// Waits until the output has this line.
     pub fn wait_for_line(&self, line: &str) -> Result<()> {
         host::wait_until(self.bench.left(), &format!("the line {line:?}"), || {
-            self.output()
-                .is_ok_and(|text| text.lines().any(|held| held == line))
+            self.output().is_ok_and(|text| text.lines().any(|held| held == line))
         })
     }
 
@@ -258,9 +228,7 @@ impl Container<'_> {
         let text = self.output()?;
         let parsed = serde_json::from_str(&text);
         let errors = self.errors().unwrap_or_default();
-        Ok(Report::new(parsed.with_context(|| {
-            format!("no report of the probe: {text:?} {errors:?}")
-        })?))
+        Ok(Report::new(parsed.with_context(|| format!("no report of the probe: {text:?} {errors:?}"))?))
     }
 
     /// The bundle's folder.
@@ -305,10 +273,7 @@ fn cgroup_mount(controller: &str) -> Result<PathBuf> {
         _ => false,
     };
     let lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let found = lines
-        .into_iter()
-        .find(|words| wanted(words))
-        .context("its hierarchy is not mounted")?;
+    let found = lines.into_iter().find(|words| wanted(words)).context("its hierarchy is not mounted")?;
     Ok(PathBuf::from(found[1]))
 }
 

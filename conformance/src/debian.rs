@@ -43,9 +43,8 @@ pub fn is_available() -> bool {
 
 /// The userland in one gzip layer; `/bin/bash` is its command.
 pub fn base() -> Result<Image> {
-    Ok(described(Image::new()).packed(locked(|dir| {
-        Ok(Layer::from_tar(userland(dir)?).pack_into(&dir.join("base.tar.gz"))?)
-    })?))
+    Ok(described(Image::new())
+        .packed(locked(|dir| Ok(Layer::from_tar(userland(dir)?).pack_into(&dir.join("base.tar.gz"))?))?))
 }
 
 /// The base and the layer `changes`.
@@ -55,37 +54,23 @@ pub fn changed() -> Result<Image> {
 
 /// The base, `changes`, and 20,000 small files below /many.
 pub fn many() -> Result<Image> {
-    Ok(changed()?.packed(locked(|dir| {
-        Ok(many_layer().pack_into(&dir.join("many.tar.gz"))?)
-    })?))
+    Ok(changed()?.packed(locked(|dir| Ok(many_layer().pack_into(&dir.join("many.tar.gz"))?))?))
 }
 
 /// The userland in one zstd layer.
 pub fn zstd() -> Result<Image> {
     Ok(described(Image::new()).packed(locked(|dir| {
-        Ok(Layer::from_tar(userland(dir)?)
-            .zstd()
-            .pack_into(&dir.join("base.tar.zst"))?)
+        Ok(Layer::from_tar(userland(dir)?).zstd().pack_into(&dir.join("base.tar.zst"))?)
     })?))
 }
 
 /// `changed` for this machine and a false arm64 (s390x on arm64) whose os-release says `PRETTY_NAME="Debian elsewhere"`.
 pub fn index() -> Result<Artifact> {
-    let other = if cfg!(target_arch = "aarch64") {
-        "s390x"
-    } else {
-        "arm64"
-    };
+    let other = if cfg!(target_arch = "aarch64") { "s390x" } else { "arm64" };
     let here = changed()?.build()?;
-    let marker = Layer::new().file(
-        "usr/lib/os-release",
-        "ID=debian\nPRETTY_NAME=\"Debian elsewhere\"\n",
-    );
+    let marker = Layer::new().file("usr/lib/os-release", "ID=debian\nPRETTY_NAME=\"Debian elsewhere\"\n");
     let there = base()?.layer(&marker).platform(Platform::linux(other)).build()?;
-    Ok(Index::new()
-        .member(Platform::host(), here)
-        .member(Platform::linux(other), there)
-        .build())
+    Ok(Index::new().member(Platform::host(), here).member(Platform::linux(other), there).build())
 }
 
 /// The layer that deletes and replaces what the base has:
@@ -160,20 +145,13 @@ fn userland(dir: &Path) -> Result<PathBuf> {
 /// The first repository of this machine's own apt that holds the main archive.
 fn mirror() -> Result<String> {
     let output = Command::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "$(REPO_URI) $(RELEASE)",
-            "Created-By: Packages",
-        ])
+        .args(["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"])
         .output()
         .context("run apt-get indextargets")?;
     let text = String::from_utf8(output.stdout)?;
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
     let found = lines.find(|(_, release)| *release == SUITE).or_else(|| {
-        text.lines()
-            .filter_map(|line| line.split_once(' '))
-            .find(|(uri, _)| !uri.contains("security"))
+        text.lines().filter_map(|line| line.split_once(' ')).find(|(uri, _)| !uri.contains("security"))
     });
     Ok(found.context("apt knows no repository")?.0.to_owned())
 }

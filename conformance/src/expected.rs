@@ -13,27 +13,19 @@ impl Expected {
     /// For the runtime whose `--version` begins with this line: its first word names it.
     pub fn of(version: &str) -> Self {
         let name = version.split(' ').next().unwrap_or_default();
-        let lines = entries()
-            .filter(|(runtime, ..)| *runtime == name)
-            .map(|(_, case, reason)| (case, reason));
-        Self {
-            lines: lines.collect(),
-        }
+        let lines =
+            entries().filter(|(runtime, ..)| *runtime == name).map(|(_, case, reason)| (case, reason));
+        Self { lines: lines.collect() }
     }
 
     /// Why it fails this case.
     pub fn reason(&self, case: &str) -> Option<&'static str> {
-        self.lines
-            .iter()
-            .find(|(name, _)| *name == case)
-            .map(|(_, reason)| *reason)
+        self.lines.iter().find(|(name, _)| *name == case).map(|(_, reason)| *reason)
     }
 }
 
 fn entries() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let lines = LINES
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.filter_map(|line| {
         let (runtime, rest) = line.split_once(' ')?;
         let (case, reason) = rest.trim_start().split_once(' ')?;
@@ -48,15 +40,10 @@ mod tests {
     #[test]
     fn every_known_failure_is_of_a_case_that_exists_and_has_a_reason() {
         for (runtime, case, reason) in entries() {
-            assert!(
-                crate::cases::all().any(|held| held.name == case),
-                "{runtime} {case}"
-            );
+            assert!(crate::cases::all().any(|held| held.name == case), "{runtime} {case}");
             assert!(reason.len() > 10, "{runtime} {case} {reason}");
         }
-        let lines = LINES
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         assert_eq!(lines.count(), entries().count());
     }
 }

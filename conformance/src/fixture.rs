@@ -40,13 +40,7 @@ impl Artifact {
     pub fn raw(media_type: &str, manifest: impl Into<Vec<u8>>) -> Self {
         let manifest = manifest.into();
         let digest = Digest::of(&manifest);
-        Self {
-            media_type: media_type.to_owned(),
-            manifest,
-            digest,
-            blobs: Vec::new(),
-            children: Vec::new(),
-        }
+        Self { media_type: media_type.to_owned(), manifest, digest, blobs: Vec::new(), children: Vec::new() }
     }
 
     /// The manifest as JSON; an index's or image's own bytes always parse, raw ones may give null.
@@ -56,19 +50,13 @@ impl Artifact {
 
     /// Digest of the config blob, as the manifest says it (empty for an index).
     pub fn config_digest(&self) -> String {
-        self.json()["config"]["digest"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.json()["config"]["digest"].as_str().unwrap_or_default().to_owned()
     }
 
     /// Digests of the layer blobs, as the manifest says them, lowest layer first (none for an index).
     pub fn layer_digests(&self) -> Vec<String> {
         let manifest = self.json();
         let layers = manifest["layers"].as_array().cloned().unwrap_or_default();
-        layers
-            .iter()
-            .filter_map(|layer| layer["digest"].as_str().map(str::to_owned))
-            .collect()
+        layers.iter().filter_map(|layer| layer["digest"].as_str().map(str::to_owned)).collect()
     }
 }

@@ -117,32 +117,18 @@ pub fn is_root() -> bool {
 
 fn user_namespaces() -> bool {
     on_path("unshare").is_some_and(|unshare| {
-        Command::new(unshare)
-            .args(["--user", "true"])
-            .status()
-            .is_ok_and(|s| s.success())
+        Command::new(unshare).args(["--user", "true"]).status().is_ok_and(|s| s.success())
     })
 }
 
 /// An executable file of this name in PATH or one of the usual folders for root.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = [
-        "/usr/local/sbin",
-        "/usr/local/bin",
-        "/usr/sbin",
-        "/usr/bin",
-        "/sbin",
-        "/bin",
-    ]
-    .map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(usual)
-        .map(|dir| dir.join(name))
-        .find(|file| {
-            file.metadata()
-                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-        })
+    let usual =
+        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|file| {
+        file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
 }
 
 /// Whether the test has to end here because this machine lacks what it needs; the skip is counted.
@@ -165,11 +151,7 @@ pub fn skip(test: &str, need: Need) -> bool {
 /// Counts a skip that was decided elsewhere (the suite's own cases).
 ///
 /// A skip that nobody can count is worse than a failure, so an unwritable file panics.
-#[expect(
-    clippy::print_stderr,
-    clippy::panic,
-    reason = "the reader of a test's output must see it"
-)]
+#[expect(clippy::print_stderr, clippy::panic, reason = "the reader of a test's output must see it")]
 pub fn count_skip(test: &str, feature: &str) {
     eprintln!("skipped: {test}: this host has no {feature}");
     let Some(path) = std::env::var_os("MOCKER_SKIPS") else {
@@ -204,10 +186,7 @@ pub fn wait_until(limit: Duration, what: &str, mut condition: impl FnMut() -> bo
 ///
 /// # Panics
 /// When it was not built: no test of it can go on.
-#[expect(
-    clippy::panic,
-    reason = "a missing program is a mistake of the person who runs the tests"
-)]
+#[expect(clippy::panic, reason = "a missing program is a mistake of the person who runs the tests")]
 pub fn program(name: &str) -> PathBuf {
     match find_program(name) {
         Some(found) => found,
@@ -224,37 +203,26 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         return Some(Path::new(&dir).join(name)).filter(|path| path.is_file());
     }
     let own = std::env::current_exe().ok()?;
-    own.ancestors()
-        .skip(1)
-        .take(4)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
+    own.ancestors().skip(1).take(4).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
 /// The cargo target directory that the running program was built into.
 pub fn target_dir() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     // the folder of a triple has a tag of its own: the outermost one counts
-    own.ancestors()
-        .filter(|dir| dir.join("CACHEDIR.TAG").is_file())
-        .last()
-        .map(Path::to_owned)
+    own.ancestors().filter(|dir| dir.join("CACHEDIR.TAG").is_file()).last().map(Path::to_owned)
 }
 
 /// A command in a mount namespace of its own: whatever it mounts, this machine does not see. Needs root.
 pub fn in_mount_namespace(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new("unshare");
-    command
-        .args(["--mount", "--propagation", "private", "--"])
-        .arg(program);
+    command.args(["--mount", "--propagation", "private", "--"]).arg(program);
     command
 }
 
 /// Orphans of this process's descendants become its children, so that it can wait for containers.
 pub fn become_reaper() -> Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(
-        rustix::process::getpid(),
-    ))?)
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
 }
 
 /// From here on this process's mounts are its own: a runtime's mistakes do not land on the machine.
@@ -270,9 +238,7 @@ mod tests {
 
     #[test]
     fn waiting_in_vain_names_what_was_waited_for() {
-        let error = wait_until(Duration::from_millis(5), "the moon", || false)
-            .unwrap_err()
-            .to_string();
+        let error = wait_until(Duration::from_millis(5), "the moon", || false).unwrap_err().to_string();
         assert!(error.ends_with("in vain for the moon"), "{error}");
     }
 
@@ -289,17 +255,8 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
-        let script = format!(
-            "mount -t tmpfs none {0} && echo inside > {0}/file",
-            dir.path().display()
-        );
-        assert!(
-            in_mount_namespace("sh")
-                .args(["-c", &script])
-                .status()
-                .unwrap()
-                .success()
-        );
+        let script = format!("mount -t tmpfs none {0} && echo inside > {0}/file", dir.path().display());
+        assert!(in_mount_namespace("sh").args(["-c", &script]).status().unwrap().success());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

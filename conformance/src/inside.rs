@@ -44,12 +44,7 @@ impl Report {
     /// The strings of a list.
     pub fn list(&self, pointer: &str) -> Vec<String> {
         let list = self.at(pointer);
-        list.as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect()
+        list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     /// A line of /proc/self/status.
@@ -156,9 +151,7 @@ pub fn capability(name: &str) -> Result<u64> {
         "BPF",
         "CHECKPOINT_RESTORE",
     ];
-    let place = NAMES
-        .iter()
-        .position(|held| name.strip_prefix("CAP_") == Some(held));
+    let place = NAMES.iter().position(|held| name.strip_prefix("CAP_") == Some(held));
     Ok(1 << place.with_context(|| format!("{name} is no capability"))?)
 }
 

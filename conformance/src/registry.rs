@@ -46,10 +46,7 @@ pub struct Request {
 impl Request {
     /// The first header of this name (lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -102,11 +99,7 @@ impl Registry {
 
     /// The same for the next `times` such requests only.
     pub fn fault_times(&self, part: impl ToString, times: usize, fault: Fault) {
-        hold(&self.shared.faults).push(fault::Rule {
-            part: part.to_string(),
-            left: times,
-            fault,
-        });
+        hold(&self.shared.faults).push(fault::Rule { part: part.to_string(), left: times, fault });
     }
 
     /// From now on all is well again.

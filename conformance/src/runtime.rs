@@ -38,11 +38,7 @@ pub(crate) struct Streams<'a> {
 impl Runtime {
     /// The runtime at this path.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self {
-            program: program.into(),
-            root: None,
-            env: Vec::new(),
-        }
+        Self { program: program.into(), root: None, env: Vec::new() }
     }
 
     /// With one more variable in its environment.
@@ -52,10 +48,7 @@ impl Runtime {
     }
 
     pub(crate) fn with_root(&self, root: &Path) -> Self {
-        Self {
-            root: Some(root.to_owned()),
-            ..self.clone()
-        }
+        Self { root: Some(root.to_owned()), ..self.clone() }
     }
 
     /// The path of the program.
@@ -67,11 +60,7 @@ impl Runtime {
     pub fn version(&self) -> Result<String> {
         let output = Command::new(&self.program).arg("--version").output();
         let output = output.with_context(|| format!("run {}", self.program.display()))?;
-        Ok(String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned())
+        Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned())
     }
 
     /// Calls it with these words; both streams are read when it ends.
@@ -95,9 +84,7 @@ impl Runtime {
         if let Some(root) = &self.root {
             command.arg("--root").arg(root);
         }
-        command
-            .args(words)
-            .envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.args(words).envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut child = command
             .stdin(Stdio::null())
             .stdout(File::create(streams.out)?)
@@ -106,11 +93,7 @@ impl Runtime {
             .with_context(|| format!("run {}", self.program.display()))?;
         let status = wait(&mut child, limit, &format!("`{}` to end", words.join(" ")))?;
         let read = |path| Ok::<_, anyhow::Error>(String::from_utf8_lossy(&fs::read(path)?).into_owned());
-        Ok(Outcome {
-            status,
-            stdout: read(streams.out)?,
-            stderr: read(streams.err)?,
-        })
+        Ok(Outcome { status, stdout: read(streams.out)?, stderr: read(streams.err)? })
     }
 }
 

@@ -55,23 +55,11 @@ pub struct Ended {
 /// Programs that no correct runtime passes, and why.
 const IMPOSSIBLE: &[(&str, &str)] = &[
     ("hooks", "expects an output that its own hook does not write"),
-    (
-        "misc_props",
-        "its helper is never copied into the root file system",
-    ),
+    ("misc_props", "its helper is never copied into the root file system"),
     ("delete", "deletes the empty id and expects success"),
-    (
-        "prestart",
-        "expects the hook at start; since runtime-spec 1.1 it belongs to create",
-    ),
-    (
-        "poststart_fail",
-        "wants a warning; runtime-spec 1.3 makes a failing poststart hook an error",
-    ),
-    (
-        "process_capabilities_fail",
-        "wants an error; runtime-spec 1.3 has an unknown capability only warn",
-    ),
+    ("prestart", "expects the hook at start; since runtime-spec 1.1 it belongs to create"),
+    ("poststart_fail", "wants a warning; runtime-spec 1.3 makes a failing poststart hook an error"),
+    ("process_capabilities_fail", "wants an error; runtime-spec 1.3 has an unknown capability only warn"),
     ("process_rlimits", "sets limits above what the machine allows"),
 ];
 
@@ -88,10 +76,7 @@ fn need(name: &str) -> Option<Need> {
 
 /// Why no correct runtime passes this program, if so.
 pub fn impossible(name: &str) -> Option<&'static str> {
-    IMPOSSIBLE
-        .iter()
-        .find(|(held, _)| *held == name)
-        .map(|(_, reason)| *reason)
+    IMPOSSIBLE.iter().find(|(held, _)| *held == name).map(|(_, reason)| *reason)
 }
 
 /// The executables below a folder, by name.
@@ -113,22 +98,14 @@ pub fn programs(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// Runs one program against a runtime, in a mount namespace of its own, with a time limit.
 pub fn run(program: &Path, runtime: &Path, workdir: &Path, limit: Duration) -> Result<Ended> {
-    let name = program
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = program.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let impossible = impossible(&name);
     let lacking = need(&name).filter(|need| !need.is_met());
     let result = match lacking {
         Some(need) => End::Skipped(format!("this host has no {}", need.name())),
         None => judge(program, runtime, workdir, limit)?,
     };
-    Ok(Ended {
-        name,
-        result,
-        impossible,
-    })
+    Ok(Ended { name, result, impossible })
 }
 
 fn judge(program: &Path, runtime: &Path, workdir: &Path, limit: Duration) -> Result<End> {
@@ -188,10 +165,7 @@ pub fn parse(text: &str) -> Tap {
         if let Some(words) = line.strip_prefix("Bail out!") {
             tap.bailed = Some(words.trim().to_owned());
         } else if let Some(plan) = line.strip_prefix("1..") {
-            let number = plan
-                .split(|c: char| !c.is_ascii_digit())
-                .next()
-                .unwrap_or_default();
+            let number = plan.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
             tap.planned = number.parse().ok();
             if tap.planned == Some(0) {
                 tap.skipped += 1;

@@ -39,9 +39,7 @@ fn main() -> Result<ExitCode> {
         ["signal"] => signal()?,
         ["hook", name, file, rest @ ..] => {
             hook(name, Path::new(file))?;
-            return Ok(ExitCode::from(
-                rest.first().map_or(Ok(0), |status| u8::from_str(status))?,
-            ));
+            return Ok(ExitCode::from(rest.first().map_or(Ok(0), |status| u8::from_str(status))?));
         }
         other => bail!("unknown words {other:?}"),
     }
@@ -116,9 +114,7 @@ fn environment() -> Vec<String> {
 fn status() -> Result<Map<String, Value>> {
     let lines = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
     let pairs = lines.lines().filter_map(|line| line.split_once(':'));
-    Ok(pairs
-        .map(|(name, value)| (name.to_owned(), json!(value.trim())))
-        .collect())
+    Ok(pairs.map(|(name, value)| (name.to_owned(), json!(value.trim()))).collect())
 }
 
 fn rlimits() -> Map<String, Value> {
@@ -144,10 +140,7 @@ fn rlimits() -> Map<String, Value> {
         let limit = rustix::process::getrlimit(kind);
         json!({ "soft": limit.current, "hard": limit.maximum })
     };
-    kinds
-        .into_iter()
-        .map(|(name, kind)| (name.to_owned(), value(kind)))
-        .collect()
+    kinds.into_iter().map(|(name, kind)| (name.to_owned(), value(kind))).collect()
 }
 
 /// `mnt` -> `mnt:[4026531841]`.
@@ -164,10 +157,8 @@ fn entries(dir: impl AsRef<Path>) -> Vec<String> {
     let Ok(listing) = fs::read_dir(dir) else {
         return Vec::new();
     };
-    let mut names: Vec<String> = listing
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
+    let mut names: Vec<String> =
+        listing.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
@@ -175,8 +166,7 @@ fn entries(dir: impl AsRef<Path>) -> Vec<String> {
 /// Open descriptors without the one that lists them.
 fn descriptors() -> Vec<String> {
     let open = entries("/proc/self/fd").into_iter();
-    open.filter(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).is_ok())
-        .collect()
+    open.filter(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).is_ok()).collect()
 }
 
 fn look(path: &Path) -> Value {
@@ -220,22 +210,11 @@ fn verdict<T>(result: io::Result<T>) -> String {
 /// Opens and reads; `empty` is an error here, since a masked file reads as an empty one.
 fn first_bytes(path: &Path) -> io::Result<()> {
     if path.is_dir() {
-        return if entries(path).is_empty() {
-            Err(io::Error::other("empty"))
-        } else {
-            Ok(())
-        };
+        return if entries(path).is_empty() { Err(io::Error::other("empty")) } else { Ok(()) };
     }
     let mut byte = [0];
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)?;
-    if file.read(&mut byte)? == 0 {
-        Err(io::Error::other("empty"))
-    } else {
-        Ok(())
-    }
+    let mut file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    if file.read(&mut byte)? == 0 { Err(io::Error::other("empty")) } else { Ok(()) }
 }
 
 /// A directory: makes and removes a file in it. Anything else: opens for writing.
@@ -245,9 +224,5 @@ fn touch(path: &Path) -> io::Result<()> {
         File::create(&file)?;
         return fs::remove_file(file);
     }
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)
-        .map(drop)
+    OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(path).map(drop)
 }

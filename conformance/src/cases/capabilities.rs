@@ -38,10 +38,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`bounding`** (array of strings, OPTIONAL) the `bounding` field is an array of bounding capabilities that are kept for the process.",
         needs: ROOT,
         check: |bench| {
-            let none: Value = SETS
-                .iter()
-                .map(|(name, _)| ((*name).to_owned(), json!([])))
-                .collect();
+            let none: Value = SETS.iter().map(|(name, _)| ((*name).to_owned(), json!([]))).collect();
             let report = bench.reporter([])?.set("/process/capabilities", none)?.report()?;
             SETS.iter().try_for_each(|(_, set)| sets_are(&report, set, &[]))
         },
@@ -53,14 +50,9 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let all = ["CAP_NET_BIND_SERVICE", "CAP_KILL"];
-            let sets: Value = SETS
-                .iter()
-                .map(|(name, _)| ((*name).to_owned(), json!(all)))
-                .collect();
+            let sets: Value = SETS.iter().map(|(name, _)| ((*name).to_owned(), json!(all))).collect();
             let setup = bench.reporter([])?.set("/process/capabilities", sets)?;
-            let report = setup
-                .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?
-                .report()?;
+            let report = setup.set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?.report()?;
             SETS.iter().try_for_each(|(_, set)| sets_are(&report, set, &all))
         },
     },
@@ -70,10 +62,8 @@ pub(super) const CASES: &[Case] = &[
         must: "**`ambient`** (array of strings, OPTIONAL) the `ambient` field is an array of ambient capabilities that are kept for the process.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?
-                .report()?;
+            let report =
+                bench.reporter([])?.set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?.report()?;
             sets_are(&report, "CapEff", &[])?;
             sets_are(&report, "CapPrm", &[])?;
             sets_are(&report, "CapBnd", &crate::bundle::CAPABILITIES)
@@ -85,10 +75,8 @@ pub(super) const CASES: &[Case] = &[
         must: "Any value which cannot be mapped to a relevant kernel interface, or cannot be granted otherwise MUST be logged as a warning by the runtime.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/process/capabilities/bounding/-", "CAP_NO_SUCH")?
-                .report()?;
+            let report =
+                bench.reporter([])?.set("/process/capabilities/bounding/-", "CAP_NO_SUCH")?.report()?;
             sets_are(&report, "CapBnd", &crate::bundle::CAPABILITIES)
         },
     },
@@ -98,10 +86,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`capabilities`** (object, OPTIONAL) is an object containing arrays that specifies the sets of capabilities for the process.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/process/capabilities", json!({}))?
-                .report()?;
+            let report = bench.reporter([])?.set("/process/capabilities", json!({}))?.report()?;
             sets_are(&report, "CapBnd", &[])?;
             sets_are(&report, "CapEff", &[])
         },
@@ -113,10 +98,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             for (wanted, seen) in [(true, "1"), (false, "0")] {
-                let report = bench
-                    .reporter([])?
-                    .set("/process/noNewPrivileges", wanted)?
-                    .report()?;
+                let report = bench.reporter([])?.set("/process/noNewPrivileges", wanted)?.report()?;
                 expect_eq("NoNewPrivs", report.status("NoNewPrivs"), seen)?;
             }
             Ok(())
@@ -144,10 +126,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let own = std::fs::read_to_string("/proc/self/status")?;
-            let own = own
-                .lines()
-                .find_map(|line| line.strip_prefix("Seccomp:\t"))
-                .unwrap_or("0");
+            let own = own.lines().find_map(|line| line.strip_prefix("Seccomp:\t")).unwrap_or("0");
             expect_eq("Seccomp", bench.reporter([])?.report()?.status("Seccomp"), own)
         },
     },
@@ -158,9 +137,5 @@ fn sets_are(report: &Report, set: &str, names: &[&str]) -> Result<()> {
     for name in names {
         want |= capability(name)?;
     }
-    expect_eq(
-        set,
-        format!("{:016x}", report.capabilities(set)?),
-        format!("{want:016x}"),
-    )
+    expect_eq(set, format!("{:016x}", report.capabilities(set)?), format!("{want:016x}"))
 }

@@ -51,10 +51,7 @@ pub(super) const CASES: &[Case] = &[
                 "/linux/resources/memory",
                 memory,
                 "memory",
-                &[
-                    ("memory.limit_in_bytes", "67108864"),
-                    ("memory.soft_limit_in_bytes", "33554432"),
-                ],
+                &[("memory.limit_in_bytes", "67108864"), ("memory.soft_limit_in_bytes", "33554432")],
             )
         },
     },
@@ -70,11 +67,7 @@ pub(super) const CASES: &[Case] = &[
                 "/linux/resources/memory",
                 memory,
                 "",
-                &[
-                    ("memory.max", "67108864"),
-                    ("memory.low", "33554432"),
-                    ("memory.swap.max", "33554432"),
-                ],
+                &[("memory.max", "67108864"), ("memory.low", "33554432"), ("memory.swap.max", "33554432")],
             )
         },
     },
@@ -104,11 +97,7 @@ pub(super) const CASES: &[Case] = &[
                 "/linux/resources/cpu",
                 cpu,
                 "cpu",
-                &[
-                    ("cpu.shares", "512"),
-                    ("cpu.cfs_quota_us", "40000"),
-                    ("cpu.cfs_period_us", "80000"),
-                ],
+                &[("cpu.shares", "512"), ("cpu.cfs_quota_us", "40000"), ("cpu.cfs_period_us", "80000")],
             )
         },
     },
@@ -119,44 +108,18 @@ pub(super) const CASES: &[Case] = &[
         needs: V2,
         check: |bench| {
             let cpu = json!({ "quota": 40_000, "period": 80_000 });
-            files(
-                bench,
-                "/linux/resources/cpu",
-                cpu,
-                "",
-                &[("cpu.max", "40000 80000")],
-            )
+            files(bench, "/linux/resources/cpu", cpu, "", &[("cpu.max", "40000 80000")])
         },
     },
     Case {
-        name: "cgroup.cpuset-v1",
+        name: "cgroup.cpuset",
         at: "config-linux.md#configLinuxCPU",
         must: "**`cpus`** *(string, OPTIONAL)* - list of CPUs the container will run on.",
-        needs: V1,
+        needs: CPUSET,
         check: |bench| {
-            let cpu = json!({ "cpus": "0", "mems": "0" });
-            files(
-                bench,
-                "/linux/resources/cpu",
-                cpu,
-                "cpuset",
-                &[("cpuset.cpus", "0"), ("cpuset.mems", "0")],
-            )
-        },
-    },
-    Case {
-        name: "cgroup.cpuset-v2",
-        at: "config-linux.md#configLinuxCPU",
-        must: "**`cpus`** *(string, OPTIONAL)* - list of CPUs the container will run on.",
-        needs: &[Need::Root, Need::CgroupV2, Need::Controller("cpuset")],
-        check: |bench| {
-            files(
-                bench,
-                "/linux/resources/cpu",
-                json!({ "cpus": "0" }),
-                "",
-                &[("cpuset.cpus", "0")],
-            )
+            let controller = if Need::CgroupV2.is_met() { "" } else { "cpuset" };
+            let wanted = [("cpuset.cpus", "0"), ("cpuset.mems", "0")];
+            files(bench, "/linux/resources/cpu", json!({ "cpus": "0", "mems": "0" }), controller, &wanted)
         },
     },
     Case {
@@ -177,11 +140,7 @@ pub(super) const CASES: &[Case] = &[
         needs: V2,
         check: |bench| {
             let unified = json!({ "nosuchcontroller.max": "1" });
-            bench
-                .container(["pause"])?
-                .set("/linux/resources/unified", unified)?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/linux/resources/unified", unified)?.refused().map(drop)
         },
     },
     Case {
@@ -191,11 +150,7 @@ pub(super) const CASES: &[Case] = &[
         needs: CPUSET,
         check: |bench| {
             let cpu = json!({ "cpus": "99999" });
-            bench
-                .container(["pause"])?
-                .set("/linux/resources/cpu", cpu)?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/linux/resources/cpu", cpu)?.refused().map(drop)
         },
     },
     Case {
@@ -206,15 +161,9 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             // room for the runtime's own threads while it sets up, none for what exceeds memory
             let memory = json!({ "limit": 64 << 20 });
-            let container = bench
-                .container(["pause"])?
-                .set("/linux/resources/memory", memory)?
-                .start()?;
-            let (controller, file) = if Need::CgroupV2.is_met() {
-                ("", "cgroup.procs")
-            } else {
-                ("memory", "cgroup.procs")
-            };
+            let container = bench.container(["pause"])?.set("/linux/resources/memory", memory)?.start()?;
+            let (controller, file) =
+                if Need::CgroupV2.is_met() { ("", "cgroup.procs") } else { ("memory", "cgroup.procs") };
             let members = container.cgroup_file(controller, file)?;
             expect_eq("the cgroup's processes", members, container.pid()?.to_string())
         },
@@ -233,11 +182,7 @@ pub(super) const CASES: &[Case] = &[
             let cgroups = report.text("/cgroup");
             let outside: Vec<&str> = cgroups.lines().filter(|line| !line.ends_with(":/")).collect();
             ensure!(outside.is_empty(), "it sees that it is in {outside:?}");
-            expect_eq(
-                "reading /sys/fs/cgroup",
-                report.look("/sys/fs/cgroup", "read"),
-                "ok",
-            )?;
+            expect_eq("reading /sys/fs/cgroup", report.look("/sys/fs/cgroup", "read"), "ok")?;
             let mounts = report.mounts();
             let mut hierarchies = mounts.iter().filter(|mount| mount.kind.starts_with("cgroup"));
             hierarchies.try_for_each(|mount| mount.has(&["ro", "nosuid", "nodev", "noexec"]))
@@ -246,20 +191,8 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn pids(bench: &Bench, controller: &str) -> Result<()> {
-    files(
-        bench,
-        "/linux/resources/pids",
-        json!({ "limit": 123 }),
-        controller,
-        &[("pids.max", "123")],
-    )?;
-    files(
-        bench,
-        "/linux/resources/pids",
-        json!({ "limit": -1 }),
-        controller,
-        &[("pids.max", "max")],
-    )
+    files(bench, "/linux/resources/pids", json!({ "limit": 123 }), controller, &[("pids.max", "123")])?;
+    files(bench, "/linux/resources/pids", json!({ "limit": -1 }), controller, &[("pids.max", "max")])
 }
 
 /// Sets one part of `resources` and compares files of the container's cgroup.
@@ -272,13 +205,7 @@ fn files(
 ) -> Result<()> {
     let container = bench.container(["pause"])?.set(pointer, value)?.start()?;
     for (file, want) in wanted {
-        expect_eq(
-            file,
-            container
-                .cgroup_file(controller, file)
-                .with_context(|| (*file).to_owned())?,
-            *want,
-        )?;
+        expect_eq(file, container.cgroup_file(controller, file).with_context(|| (*file).to_owned())?, *want)?;
     }
     Ok(())
 }

@@ -46,11 +46,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             for id in ["..", "a/b", "a b", ""] {
-                bench
-                    .container(["pause"])?
-                    .id(id)
-                    .refused()
-                    .with_context(|| format!("id {id:?}"))?;
+                bench.container(["pause"])?.id(id).refused().with_context(|| format!("id {id:?}"))?;
             }
             Ok(())
         },
@@ -63,20 +59,9 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let bundle = bench.dir().join("empty");
             std::fs::create_dir(&bundle)?;
-            let words = [
-                "create",
-                "--bundle",
-                &bundle.display().to_string(),
-                "conformance-empty",
-            ];
-            bench
-                .runtime()
-                .call(&words, bench.left())?
-                .failure("create without config.json")?;
-            bench
-                .runtime()
-                .call(&["state", "conformance-empty"], bench.left())?
-                .failure("state after it")?;
+            let words = ["create", "--bundle", &bundle.display().to_string(), "conformance-empty"];
+            bench.runtime().call(&words, bench.left())?.failure("create without config.json")?;
+            bench.runtime().call(&["state", "conformance-empty"], bench.left())?.failure("state after it")?;
             Ok(())
         },
     },
@@ -91,11 +76,7 @@ pub(super) const CASES: &[Case] = &[
                 ("/process/user/uid", json!("root")),
                 ("/linux/namespaces", json!([{ "type": "no-such-namespace" }])),
             ] {
-                bench
-                    .container(["pause"])?
-                    .set(pointer, value)?
-                    .refused()
-                    .context(pointer)?;
+                bench.container(["pause"])?.set(pointer, value)?.refused().context(pointer)?;
             }
             Ok(())
         },
@@ -106,10 +87,7 @@ pub(super) const CASES: &[Case] = &[
         must: "A directory MUST exist at the path declared by the field.",
         needs: ROOT,
         check: |bench| {
-            let refused = bench
-                .container(["pause"])?
-                .set("/root/path", "no-such-folder")?
-                .refused()?;
+            let refused = bench.container(["pause"])?.set("/root/path", "no-such-folder")?.refused()?;
             ensure!(!refused.stderr.is_empty(), "not a word about it");
             Ok(())
         },
@@ -120,20 +98,14 @@ pub(super) const CASES: &[Case] = &[
         must: "Any updates to `config.json` after this step MUST NOT affect the container.",
         needs: ROOT,
         check: |bench| {
-            let container = bench
-                .reporter([])?
-                .set("/process/env/-", "WHEN=before")?
-                .create()?;
+            let container = bench.reporter([])?.set("/process/env/-", "WHEN=before")?.create()?;
             let config = container.bundle().join("config.json");
             let text = std::fs::read_to_string(&config)?;
             std::fs::write(&config, text.replace("WHEN=before", "WHEN=after"))?;
             container.start()?;
             container.wait_for("stopped")?;
             let env = container.report()?.list("/env");
-            ensure!(
-                env.contains(&"WHEN=before".to_owned()),
-                "the environment is {env:?}"
-            );
+            ensure!(env.contains(&"WHEN=before".to_owned()), "the environment is {env:?}");
             Ok(())
         },
     },
@@ -144,11 +116,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let setup = bench.reporter([])?.set("/unheardOf", json!({ "a": 1 }))?;
-            setup
-                .set("/process/unheardOf", 1)?
-                .set("/linux/unheardOf", "x")?
-                .report()
-                .map(drop)
+            setup.set("/process/unheardOf", 1)?.set("/linux/unheardOf", "x")?.report().map(drop)
         },
     },
     Case {
@@ -157,16 +125,8 @@ pub(super) const CASES: &[Case] = &[
         must: "**`ociVersion`** (string, REQUIRED) MUST be in SemVer v2.0.0 format",
         needs: ROOT,
         check: |bench| {
-            bench
-                .container(["pause"])?
-                .set("/ociVersion", "two")?
-                .refused()
-                .context("ociVersion \"two\"")?;
-            bench
-                .container(["pause"])?
-                .remove("/ociVersion")
-                .refused()
-                .context("no ociVersion")?;
+            bench.container(["pause"])?.set("/ociVersion", "two")?.refused().context("ociVersion \"two\"")?;
+            bench.container(["pause"])?.remove("/ociVersion").refused().context("no ociVersion")?;
             Ok(())
         },
     },

@@ -16,14 +16,7 @@ pub(super) const CASES: &[Case] = &[
         must: DEFAULT,
         needs: ROOT,
         check: |bench| {
-            let devices = [
-                ("null", 3),
-                ("zero", 5),
-                ("full", 7),
-                ("random", 8),
-                ("urandom", 9),
-                ("tty", 0),
-            ];
+            let devices = [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9), ("tty", 0)];
             let paths = devices.map(|(name, _)| format!("/dev/{name}"));
             let report = bench.reporter(paths.iter().map(String::as_str))?.report()?;
             for ((name, minor), path) in devices.iter().zip(&paths) {
@@ -42,16 +35,10 @@ pub(super) const CASES: &[Case] = &[
         must: DEFAULT,
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter(["/dev/null", "/dev/zero", "/dev/urandom"])?
-                .report()?;
+            let report = bench.reporter(["/dev/null", "/dev/zero", "/dev/urandom"])?.report()?;
             expect_eq("a write to /dev/null", report.look("/dev/null", "write"), "ok")?;
             expect_eq("a read of /dev/zero", report.look("/dev/zero", "read"), "ok")?;
-            expect_eq(
-                "a read of /dev/urandom",
-                report.look("/dev/urandom", "read"),
-                "ok",
-            )
+            expect_eq("a read of /dev/urandom", report.look("/dev/urandom", "read"), "ok")
         },
     },
     Case {
@@ -60,14 +47,9 @@ pub(super) const CASES: &[Case] = &[
         must: DEFAULT,
         needs: ROOT,
         check: |bench| {
-            let setup = bench
-                .reporter(["/dev/null"])?
-                .set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?;
-            expect_eq(
-                "a write to /dev/null",
-                setup.report()?.look("/dev/null", "write"),
-                "ok",
-            )
+            let setup =
+                bench.reporter(["/dev/null"])?.set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?;
+            expect_eq("a write to /dev/null", setup.report()?.look("/dev/null", "write"), "ok")
         },
     },
     Case {
@@ -78,18 +60,9 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let report = bench.reporter(["/dev/ptmx", "/dev/pts"])?.report()?;
             let link = report.look("/dev/ptmx", "link");
-            let bound = report
-                .mount("/dev/ptmx")
-                .is_ok_and(|mount| mount.kind == "devpts");
-            ensure!(
-                bound || link == "pts/ptmx" || link == "/dev/pts/ptmx",
-                "/dev/ptmx leads to {link}"
-            );
-            expect_eq(
-                "entries of /dev/pts",
-                report.look("/dev/pts", "entries"),
-                ["ptmx"].as_slice(),
-            )
+            let bound = report.mount("/dev/ptmx").is_ok_and(|mount| mount.kind == "devpts");
+            ensure!(bound || link == "pts/ptmx" || link == "/dev/pts/ptmx", "/dev/ptmx leads to {link}");
+            expect_eq("entries of /dev/pts", report.look("/dev/pts", "entries"), ["ptmx"].as_slice())
         },
     },
     Case {
@@ -114,10 +87,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let report = bench.reporter(["/dev/console"])?.report()?;
-            ensure!(
-                report.mount("/dev/console").is_err(),
-                "something is mounted at /dev/console"
-            );
+            ensure!(report.mount("/dev/console").is_err(), "something is mounted at /dev/console");
             Ok(())
         },
     },
@@ -128,10 +98,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let device = json!({ "path": "/dev/mine", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 5, "gid": 6 });
-            let report = bench
-                .reporter(["/dev/mine"])?
-                .set("/linux/devices/-", device)?
-                .report()?;
+            let report = bench.reporter(["/dev/mine"])?.set("/linux/devices/-", device)?.report()?;
             let wanted = [
                 ("kind", json!("char")),
                 ("major", json!(10)),
@@ -141,11 +108,7 @@ pub(super) const CASES: &[Case] = &[
                 ("gid", json!(6)),
             ];
             for (member, want) in wanted {
-                expect_eq(
-                    &format!("{member} of /dev/mine"),
-                    report.look("/dev/mine", member),
-                    want,
-                )?;
+                expect_eq(&format!("{member} of /dev/mine"), report.look("/dev/mine", member), want)?;
             }
             Ok(())
         },
@@ -161,10 +124,7 @@ pub(super) const CASES: &[Case] = &[
             let setup = bench.reporter(["/dev/mine"])?.set("/linux/devices/-", device)?;
             expect_eq(
                 "mode",
-                setup
-                    .set("/process/user/umask", 0o077)?
-                    .report()?
-                    .look("/dev/mine", "mode"),
+                setup.set("/process/user/umask", 0o077)?.report()?.look("/dev/mine", "mode"),
                 0o666,
             )
         },
@@ -182,17 +142,9 @@ pub(super) const CASES: &[Case] = &[
             ]);
             let setup = bench.reporter(["/data/deep/block", "/data/pipe", "/data/char"])?;
             let report = setup.set("/linux/devices", devices)?.report()?;
-            expect_eq(
-                "kind of the block device",
-                report.look("/data/deep/block", "kind"),
-                "block",
-            )?;
+            expect_eq("kind of the block device", report.look("/data/deep/block", "kind"), "block")?;
             expect_eq("kind of the pipe", report.look("/data/pipe", "kind"), "fifo")?;
-            expect_eq(
-                "kind of the unbuffered device",
-                report.look("/data/char", "kind"),
-                "char",
-            )
+            expect_eq("kind of the unbuffered device", report.look("/data/char", "kind"), "char")
         },
     },
     Case {
@@ -202,11 +154,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let device = json!({ "path": "/etc/file", "type": "c", "major": 1, "minor": 3 });
-            bench
-                .container(["pause"])?
-                .set("/linux/devices/-", device)?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/linux/devices/-", device)?.refused().map(drop)
         },
     },
     Case {
@@ -218,20 +166,13 @@ pub(super) const CASES: &[Case] = &[
             let setup = bench.reporter(["/data/null"])?;
             let place = setup.rootfs("/data/null");
             ensure!(
-                std::process::Command::new("mknod")
-                    .arg(&place)
-                    .args(["c", "1", "3"])
-                    .status()?
-                    .success(),
+                std::process::Command::new("mknod").arg(&place).args(["c", "1", "3"]).status()?.success(),
                 "mknod"
             );
             let device = json!({ "path": "/data/null", "type": "c", "major": 1, "minor": 3 });
             expect_eq(
                 "kind",
-                setup
-                    .set("/linux/devices/-", device)?
-                    .report()?
-                    .look("/data/null", "kind"),
+                setup.set("/linux/devices/-", device)?.report()?.look("/data/null", "kind"),
                 "char",
             )
         },
@@ -243,11 +184,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let device = json!({ "path": "/dev/mine", "type": "x", "major": 1, "minor": 3 });
-            bench
-                .container(["pause"])?
-                .set("/linux/devices/-", device)?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/linux/devices/-", device)?.refused().map(drop)
         },
     },
     Case {
@@ -280,21 +217,12 @@ pub(super) const CASES: &[Case] = &[
 
 /// What a read and a write of a node for /dev/loop-control (10:237) say; without its driver any word but EPERM under this list.
 fn opened(bench: &Bench, list: Value) -> Result<(Value, Value)> {
-    let setup = bench
-        .reporter(["/data/loop"])?
-        .set("/linux/resources/devices", list)?;
+    let setup = bench.reporter(["/data/loop"])?.set("/linux/resources/devices", list)?;
     let place = setup.rootfs("/data/loop");
     ensure!(
-        std::process::Command::new("mknod")
-            .arg(&place)
-            .args(["c", "10", "237"])
-            .status()?
-            .success(),
+        std::process::Command::new("mknod").arg(&place).args(["c", "10", "237"]).status()?.success(),
         "mknod"
     );
     let report = setup.report()?;
-    Ok((
-        report.look("/data/loop", "read"),
-        report.look("/data/loop", "write"),
-    ))
+    Ok((report.look("/data/loop", "read"), report.look("/data/loop", "write")))
 }

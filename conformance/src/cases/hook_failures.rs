@@ -38,17 +38,13 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let mut hook = hook_entry("/probe", "1", "/data/log".as_ref());
             hook["args"].as_array_mut().context("args")?.push(json!("3"));
-            let setup = bench
-                .container(["write", "/data/mark", "x"])?
-                .set("/hooks/startContainer/-", hook)?;
+            let setup =
+                bench.container(["write", "/data/mark", "x"])?.set("/hooks/startContainer/-", hook)?;
             let container = setup.create()?;
             // whether `start` itself tells is left to the runtime (runtime.md#runtimeErrors)
             container.call(&["start"])?;
             container.wait_for("stopped")?;
-            ensure!(
-                !container.rootfs("/data/mark").try_exists()?,
-                "the program ran all the same"
-            );
+            ensure!(!container.rootfs("/data/mark").try_exists()?, "the program ran all the same");
             Ok(())
         },
     },
@@ -73,10 +69,7 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let setup = failing(bench.container(["exit", "0"])?, bench, "poststop")?;
             let container = with_hook(setup, bench, "poststop", "after")?.run()?;
-            container
-                .delete()?
-                .success()
-                .context("delete with a failing hook")?;
+            container.delete()?.success().context("delete with a failing hook")?;
             ensure!(container.state().is_err(), "the container is still there");
             expect_eq("hooks that ran", names(bench)?, ["failing", "after"].as_slice())
         },
@@ -102,11 +95,7 @@ pub(super) const CASES: &[Case] = &[
             let (outcome, container) = with_hook(setup, bench, "poststop", "poststop")?.try_create()?;
             outcome.failure("create with a failing hook")?;
             drop(container);
-            expect_eq(
-                "hooks that ran",
-                names(bench)?,
-                ["failing", "poststop"].as_slice(),
-            )
+            expect_eq("hooks that ran", names(bench)?, ["failing", "poststop"].as_slice())
         },
     },
     Case {
@@ -117,10 +106,7 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let hook = json!({ "path": bench.probe(), "args": ["probe", "pause"], "timeout": 1 });
             let before = bench.left();
-            bench
-                .container(["pause"])?
-                .set("/hooks/createRuntime/-", hook)?
-                .refused()?;
+            bench.container(["pause"])?.set("/hooks/createRuntime/-", hook)?.refused()?;
             ensure!(
                 before - bench.left() < std::time::Duration::from_secs(8),
                 "it took {:?}",
@@ -136,11 +122,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let hook = json!({ "path": "/no/such/hook" });
-            bench
-                .container(["pause"])?
-                .set("/hooks/createRuntime/-", hook)?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/hooks/createRuntime/-", hook)?.refused().map(drop)
         },
     },
     Case {
@@ -150,11 +132,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let hook = json!({ "path": "bin/true" });
-            bench
-                .container(["pause"])?
-                .set("/hooks/createRuntime/-", hook)?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/hooks/createRuntime/-", hook)?.refused().map(drop)
         },
     },
 ];

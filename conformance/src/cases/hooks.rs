@@ -22,22 +22,12 @@ pub(super) const CASES: &[Case] = &[
             let created = ["prestart", "createRuntime", "createContainer"];
             expect_eq("hooks after create", names(bench)?, created.as_slice())?;
             container.start()?;
-            expect_eq(
-                "hooks after start",
-                names(bench)?,
-                [&created[..], &["poststart"]].concat(),
-            )?;
+            expect_eq("hooks after start", names(bench)?, [&created[..], &["poststart"]].concat())?;
             container.wait_for("stopped")?;
             let inside = lines(&container.rootfs("/data/log"))?;
             expect_eq("startContainer hooks", inside.len(), 1)?;
             container.delete()?.success().context("delete")?;
-            let all = [
-                "prestart",
-                "createRuntime",
-                "createContainer",
-                "poststart",
-                "poststop",
-            ];
+            let all = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
             expect_eq("hooks after delete", names(bench)?, all.as_slice())
         },
     },
@@ -106,13 +96,7 @@ pub(super) const CASES: &[Case] = &[
         must: "Hooks MUST be called in the listed order.",
         needs: ROOT,
         check: |bench| {
-            for kind in [
-                "prestart",
-                "createRuntime",
-                "createContainer",
-                "poststart",
-                "poststop",
-            ] {
+            for kind in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
                 let mut setup = bench.container(["exit", "0"])?;
                 for name in ["1", "2", "3"] {
                     setup = with_hook(setup, bench, kind, name)?;
@@ -130,9 +114,7 @@ pub(super) const CASES: &[Case] = &[
         must: STATE,
         needs: ROOT,
         check: |bench| {
-            let container = all_hooks(bench)?
-                .set("/annotations", json!({ "org.example.a": "b" }))?
-                .run()?;
+            let container = all_hooks(bench)?.set("/annotations", json!({ "org.example.a": "b" }))?.run()?;
             container.delete()?.success()?;
             for line in lines(&log(bench))? {
                 check_state(&line, &container).with_context(|| format!("state given to {}", line["hook"]))?;
@@ -181,18 +163,11 @@ pub(super) const CASES: &[Case] = &[
             let mut hook = hook_entry(&bench.probe(), "x", &log(bench));
             hook["args"][0] = json!("another name");
             hook["env"] = json!(["ONLY=this", "EMPTY="]);
-            bench
-                .container(["exit", "0"])?
-                .set("/hooks/createRuntime/-", hook)?
-                .create()?;
+            bench.container(["exit", "0"])?.set("/hooks/createRuntime/-", hook)?.create()?;
             let line = lines(&log(bench))?.pop().context("the hook did not run")?;
             expect_eq("args[0]", line["args"][0].clone(), "another name")?;
-            let mut env: Vec<&str> = line["env"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
+            let mut env: Vec<&str> =
+                line["env"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             env.sort_unstable();
             expect_eq("environment", env, ["EMPTY=", "ONLY=this"].as_slice())
         },
@@ -204,14 +179,10 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             all_hooks(bench)?.run()?.delete()?.success()?;
-            for line in lines(&log(bench))?
-                .iter()
-                .filter(|line| line["hook"] != "createContainer")
-            {
+            for line in lines(&log(bench))?.iter().filter(|line| line["hook"] != "createContainer") {
                 for kind in ["mnt", "uts", "ipc", "net"] {
-                    let own = std::fs::read_link(format!("/proc/thread-self/ns/{kind}"))?
-                        .display()
-                        .to_string();
+                    let own =
+                        std::fs::read_link(format!("/proc/thread-self/ns/{kind}"))?.display().to_string();
                     expect_eq(
                         &format!("{kind} namespace of {}", line["hook"]),
                         line["namespaces"][kind].clone(),
@@ -237,9 +208,8 @@ pub(super) const CASES: &[Case] = &[
             let mut seen = lines(&log(bench))?;
             seen.extend(lines(&container.rootfs("/data/log"))?);
             expect_eq("hooks that ran", seen.len(), 2)?;
-            for (line, kind) in seen
-                .iter()
-                .flat_map(|line| ["mnt", "uts", "ipc", "net"].map(|kind| (line, kind)))
+            for (line, kind) in
+                seen.iter().flat_map(|line| ["mnt", "uts", "ipc", "net"].map(|kind| (line, kind)))
             {
                 let own = std::fs::read_link(format!("/proc/{}/ns/{kind}", container.pid()?))?;
                 expect_eq(
@@ -264,10 +234,7 @@ pub(super) fn lines(log: &Path) -> Result<Vec<Value>> {
 }
 
 pub(super) fn names(bench: &Bench) -> Result<Vec<Value>> {
-    Ok(lines(&log(bench))?
-        .into_iter()
-        .map(|line| line["hook"].clone())
-        .collect())
+    Ok(lines(&log(bench))?.into_iter().map(|line| line["hook"].clone()).collect())
 }
 
 pub(super) fn hook_entry(program: &str, name: &str, log: &Path) -> Value {
@@ -276,28 +243,16 @@ pub(super) fn hook_entry(program: &str, name: &str, log: &Path) -> Value {
 
 /// One more hook of this kind that writes its name to the log.
 pub(super) fn with_hook<'a>(setup: Setup<'a>, bench: &Bench, kind: &str, name: &str) -> Result<Setup<'a>> {
-    setup.set(
-        &format!("/hooks/{kind}/-"),
-        hook_entry(&bench.probe(), name, &log(bench)),
-    )
+    setup.set(&format!("/hooks/{kind}/-"), hook_entry(&bench.probe(), name, &log(bench)))
 }
 
 /// A container with one hook of each kind, named after it.
 fn all_hooks(bench: &Bench) -> Result<Setup<'_>> {
     let mut setup = bench.container(["exit", "0"])?;
-    for kind in [
-        "prestart",
-        "createRuntime",
-        "createContainer",
-        "poststart",
-        "poststop",
-    ] {
+    for kind in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
         setup = with_hook(setup, bench, kind, kind)?;
     }
-    setup.set(
-        "/hooks/startContainer/-",
-        hook_entry("/probe", "startContainer", "/data/log".as_ref()),
-    )
+    setup.set("/hooks/startContainer/-", hook_entry("/probe", "startContainer", "/data/log".as_ref()))
 }
 
 fn runs_at_create(bench: &Bench, kind: &str) -> Result<()> {
@@ -314,16 +269,8 @@ fn state_of(line: &Value) -> Result<Value> {
 fn check_state(line: &Value, container: &Container<'_>) -> Result<()> {
     let state = state_of(line)?;
     expect_eq("id", state["id"].clone(), container.id.as_str())?;
-    expect_eq(
-        "bundle",
-        state["bundle"].clone(),
-        container.bundle().display().to_string(),
-    )?;
-    expect_eq(
-        "annotations",
-        state["annotations"].clone(),
-        json!({ "org.example.a": "b" }),
-    )?;
+    expect_eq("bundle", state["bundle"].clone(), container.bundle().display().to_string())?;
+    expect_eq("annotations", state["annotations"].clone(), json!({ "org.example.a": "b" }))?;
     ensure!(state["ociVersion"].is_string(), "no ociVersion");
     Ok(())
 }

@@ -10,13 +10,8 @@ use crate::case::{Bench, Case, expect_eq};
 use crate::container::Container;
 
 /// The names of the specification and those below /proc/PID/ns.
-const KINDS: [(&str, &str); 5] = [
-    ("pid", "pid"),
-    ("network", "net"),
-    ("mount", "mnt"),
-    ("ipc", "ipc"),
-    ("uts", "uts"),
-];
+const KINDS: [(&str, &str); 5] =
+    [("pid", "pid"), ("network", "net"), ("mount", "mnt"), ("ipc", "ipc"), ("uts", "uts")];
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -25,15 +20,11 @@ pub(super) const CASES: &[Case] = &[
         must: "If `path` is not specified, the runtime MUST create a new container namespace of type `type`.",
         needs: ROOT,
         check: |bench| {
-            let setup = bench
-                .container(["pause"])?
-                .set("/linux/namespaces/-", json!({ "type": "cgroup" }))?;
+            let setup =
+                bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "cgroup" }))?;
             let container = setup.start()?;
             for (kind, file) in KINDS.into_iter().chain([("cgroup", "cgroup")]) {
-                ensure!(
-                    inode(&container, file)? != own(file)?,
-                    "the {kind} namespace is the runtime's own"
-                );
+                ensure!(inode(&container, file)? != own(file)?, "the {kind} namespace is the runtime's own");
             }
             Ok(())
         },
@@ -45,21 +36,12 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             // without a network namespace of its own a sysfs cannot be mounted: it is left out
-            let setup = bench
-                .container(["pause"])?
-                .without_namespace("ipc")
-                .without_namespace("uts");
-            let setup = setup
-                .without_namespace("network")
-                .remove("/hostname")
-                .set("/mounts/5", tmpfs("/sys"))?;
+            let setup = bench.container(["pause"])?.without_namespace("ipc").without_namespace("uts");
+            let setup =
+                setup.without_namespace("network").remove("/hostname").set("/mounts/5", tmpfs("/sys"))?;
             let container = setup.set("/mounts/4", tmpfs("/data"))?.start()?;
             for file in ["ipc", "uts", "net", "user"] {
-                expect_eq(
-                    &format!("the {file} namespace"),
-                    inode(&container, file)?,
-                    own(file)?,
-                )?;
+                expect_eq(&format!("the {file} namespace"), inode(&container, file)?, own(file)?)?;
             }
             Ok(())
         },
@@ -74,23 +56,14 @@ pub(super) const CASES: &[Case] = &[
             let mut setup = bench.container(["pause"])?.remove("/hostname");
             for (kind, file) in [("network", "net"), ("ipc", "ipc"), ("uts", "uts"), ("pid", "pid")] {
                 setup = setup.without_namespace(kind);
-                setup = setup.set(
-                    "/linux/namespaces/-",
-                    json!({ "type": kind, "path": ns_path(&first, file)? }),
-                )?;
+                setup = setup
+                    .set("/linux/namespaces/-", json!({ "type": kind, "path": ns_path(&first, file)? }))?;
             }
             let second = setup.start()?;
             for file in ["net", "ipc", "uts", "pid"] {
-                expect_eq(
-                    &format!("the {file} namespace"),
-                    inode(&second, file)?,
-                    inode(&first, file)?,
-                )?;
+                expect_eq(&format!("the {file} namespace"), inode(&second, file)?, inode(&first, file)?)?;
             }
-            ensure!(
-                inode(&second, "mnt")? != inode(&first, "mnt")?,
-                "the mount namespace is the other's"
-            );
+            ensure!(inode(&second, "mnt")? != inode(&first, "mnt")?, "the mount namespace is the other's");
             Ok(())
         },
     },
@@ -114,9 +87,7 @@ pub(super) const CASES: &[Case] = &[
         must: "If a `namespaces` field contains duplicated namespaces with same `type`, the runtime MUST generate an error.",
         needs: ROOT,
         check: |bench| {
-            let setup = bench
-                .container(["pause"])?
-                .set("/linux/namespaces/-", json!({ "type": "ipc" }))?;
+            let setup = bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "ipc" }))?;
             setup.refused().map(drop)
         },
     },
@@ -129,11 +100,7 @@ pub(super) const CASES: &[Case] = &[
             let report = bench.reporter(["/proc"])?.report()?;
             expect_eq("pid inside", report.at("/pid"), 1)?;
             let entries = report.look("/proc", "entries");
-            let pids = entries
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|name| name.as_str());
+            let pids = entries.as_array().into_iter().flatten().filter_map(|name| name.as_str());
             let pids: Vec<&str> = pids.filter(|name| name.parse::<u32>().is_ok()).collect();
             expect_eq("processes in /proc", pids, ["1"].as_slice())
         },
@@ -145,24 +112,17 @@ pub(super) const CASES: &[Case] = &[
         needs: &[crate::host::Need::Root, crate::host::Need::UserNamespace],
         check: |bench| {
             let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
-            let setup = bench
-                .container(["pause"])?
-                .set("/linux/namespaces/-", json!({ "type": "user" }))?;
+            let setup = bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "user" }))?;
             open_to_others(&setup)?;
-            let container = setup
-                .set("/linux/uidMappings", map.clone())?
-                .set("/linux/gidMappings", map)?
-                .start()?;
+            let container =
+                setup.set("/linux/uidMappings", map.clone())?.set("/linux/gidMappings", map)?.start()?;
             let meta = std::fs::metadata(format!("/proc/{}", container.pid()?))?;
             expect_eq(
                 "owner on the host",
                 [meta.uid(), meta.gid()].as_slice(),
                 [100_000, 100_000].as_slice(),
             )?;
-            ensure!(
-                inode(&container, "user")? != own("user")?,
-                "the user namespace is the runtime's own"
-            );
+            ensure!(inode(&container, "user")? != own("user")?, "the user namespace is the runtime's own");
             Ok(())
         },
     },
@@ -172,9 +132,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`size`** *(uint32, REQUIRED)* - is the number of ids to be mapped.",
         needs: &[crate::host::Need::Root, crate::host::Need::UserNamespace],
         check: |bench| {
-            let setup = bench
-                .container(["pause"])?
-                .set("/linux/namespaces/-", json!({ "type": "user" }))?;
+            let setup = bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "user" }))?;
             setup.refused().map(drop)
         },
     },
@@ -187,11 +145,7 @@ pub(super) const CASES: &[Case] = &[
             let before = rustix::system::uname().nodename().to_owned();
             expect_eq(
                 "hostname",
-                bench
-                    .reporter([])?
-                    .set("/hostname", "mrsdalloway")?
-                    .report()?
-                    .at("/hostname"),
+                bench.reporter([])?.set("/hostname", "mrsdalloway")?.report()?.at("/hostname"),
                 "mrsdalloway",
             )?;
             ensure!(
@@ -206,13 +160,7 @@ pub(super) const CASES: &[Case] = &[
         at: "config.md#configValidValues",
         must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
         needs: ROOT,
-        check: |bench| {
-            bench
-                .container(["pause"])?
-                .without_namespace("uts")
-                .refused()
-                .map(drop)
-        },
+        check: |bench| bench.container(["pause"])?.without_namespace("uts").refused().map(drop),
     },
     Case {
         name: "domainname.is-set",
@@ -220,10 +168,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`domainname`** (string, OPTIONAL) specifies the container's domainname as seen by processes running inside the container.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/domainname", "foobarbaz.test")?
-                .report()?;
+            let report = bench.reporter([])?.set("/domainname", "foobarbaz.test")?.report()?;
             expect_eq("domainname", report.at("/domainname"), "foobarbaz.test")
         },
     },
@@ -234,14 +179,8 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let interfaces = bench.reporter([])?.report()?.list("/interfaces");
-            ensure!(
-                interfaces.contains(&"lo".to_owned()),
-                "interfaces are {interfaces:?}"
-            );
-            ensure!(
-                !interfaces.iter().any(|name| name.starts_with("eth")),
-                "interfaces are {interfaces:?}"
-            );
+            ensure!(interfaces.contains(&"lo".to_owned()), "interfaces are {interfaces:?}");
+            ensure!(!interfaces.iter().any(|name| name.starts_with("eth")), "interfaces are {interfaces:?}");
             Ok(())
         },
     },
@@ -275,32 +214,18 @@ fn sysctl_inside_only(bench: &Bench) -> Result<()> {
     let machine = |name: &str| std::fs::read_to_string(format!("/proc/sys/{name}"));
     let before = [machine(shmmni)?, machine(forward)?];
     let wanted = json!({ "kernel.shmmni": "1234", "net.ipv4.ip_forward": "1" });
-    let container = bench
-        .container(["pause"])?
-        .set("/linux/sysctl", wanted)?
-        .start()?;
+    let container = bench.container(["pause"])?.set("/linux/sysctl", wanted)?.start()?;
     // /proc/sys shows the reader's own namespaces: it has to be read by a program inside
     let read = |name: &str| -> Result<String> {
         let pid = container.pid()?.to_string();
         let output = std::process::Command::new("nsenter")
-            .args([
-                "--target",
-                &pid,
-                "--ipc",
-                "--net",
-                "--",
-                "cat",
-                &format!("/proc/sys/{name}"),
-            ])
+            .args(["--target", &pid, "--ipc", "--net", "--", "cat", &format!("/proc/sys/{name}")])
             .output()?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     };
     expect_eq("kernel.shmmni inside", read(shmmni)?, "1234")?;
     expect_eq("net.ipv4.ip_forward inside", read(forward)?, "1")?;
-    ensure!(
-        [machine(shmmni)?, machine(forward)?] == before,
-        "the machine's own values have changed"
-    );
+    ensure!([machine(shmmni)?, machine(forward)?] == before, "the machine's own values have changed");
     Ok(())
 }
 

@@ -29,9 +29,7 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let before = container.state()?;
-            container
-                .call(&["start"])?
-                .failure("start of a running container")?;
+            container.call(&["start"])?.failure("start of a running container")?;
             expect_eq("state after it", container.state()?, before)
         },
     },
@@ -42,9 +40,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let container = bench.container(["exit", "0"])?.run()?;
-            container
-                .call(&["start"])?
-                .failure("start of a stopped container")?;
+            container.call(&["start"])?.failure("start of a stopped container")?;
             expect_eq("status after it", container.status()?, "stopped")
         },
     },
@@ -60,24 +56,14 @@ pub(super) const CASES: &[Case] = &[
         at: "config.md#configProcess",
         must: "This specification extends the IEEE standard in that at least one entry is REQUIRED (non-Windows), and that entry is used with the same semantics as `execvp`'s *file*.",
         needs: ROOT,
-        check: |bench| {
-            bench
-                .container([])?
-                .set("/process/args/0", "/no/such/program")?
-                .refused_by_start()
-        },
+        check: |bench| bench.container([])?.set("/process/args/0", "/no/such/program")?.refused_by_start(),
     },
     Case {
         name: "start.args-may-not-be-empty",
         at: "config.md#configProcess",
         must: "This specification extends the IEEE standard in that at least one entry is REQUIRED (non-Windows), and that entry is used with the same semantics as `execvp`'s *file*.",
         needs: ROOT,
-        check: |bench| {
-            bench
-                .container([])?
-                .set("/process/args", json!([]))?
-                .refused_by_start()
-        },
+        check: |bench| bench.container([])?.set("/process/args", json!([]))?.refused_by_start(),
     },
     Case {
         name: "kill.sends-the-signal",
@@ -88,17 +74,10 @@ pub(super) const CASES: &[Case] = &[
             for (word, name) in [("TERM", "SIGTERM"), ("SIGUSR1", "SIGUSR1"), ("12", "SIGUSR2")] {
                 let container = bench.container(["signal"])?.start()?;
                 container.wait_for_line("ready")?;
-                container
-                    .kill(word)?
-                    .success()
-                    .with_context(|| format!("kill {word}"))?;
+                container.kill(word)?.success().with_context(|| format!("kill {word}"))?;
                 container.wait_for("stopped")?;
                 let seen = container.output()?;
-                expect_eq(
-                    "signal that arrived",
-                    seen.lines().last().unwrap_or_default(),
-                    name,
-                )?;
+                expect_eq("signal that arrived", seen.lines().last().unwrap_or_default(), name)?;
             }
             Ok(())
         },
@@ -110,10 +89,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let container = bench.container(["pause"])?.create()?;
-            container
-                .kill("KILL")?
-                .success()
-                .context("kill of a created container")?;
+            container.kill("KILL")?.success().context("kill of a created container")?;
             container.wait_for("stopped")
         },
     },
@@ -142,9 +118,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
-            container
-                .kill("NOSUCHSIGNAL")?
-                .failure("kill with an unknown signal")?;
+            container.kill("NOSUCHSIGNAL")?.failure("kill with an unknown signal")?;
             expect_eq("status after it", container.status()?, "running")
         },
     },
@@ -187,24 +161,12 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
-            let controller = if crate::host::cgroup() == crate::host::Cgroup::V2 {
-                ""
-            } else {
-                "pids"
-            };
+            let controller = if crate::host::cgroup() == crate::host::Cgroup::V2 { "" } else { "pids" };
             let cgroup = container.cgroup(controller)?;
-            ensure!(
-                cgroup.try_exists()?,
-                "{} is not there while it runs",
-                cgroup.display()
-            );
+            ensure!(cgroup.try_exists()?, "{} is not there while it runs", cgroup.display());
             container.stop()?;
             container.delete()?.success().context("delete")?;
-            ensure!(
-                !cgroup.try_exists()?,
-                "{} outlives its container",
-                cgroup.display()
-            );
+            ensure!(!cgroup.try_exists()?, "{} outlives its container", cgroup.display());
             Ok(())
         },
     },
@@ -216,14 +178,8 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let container = bench.container(["write", "/data/mark", "x"])?.run()?;
             container.delete()?.success().context("delete")?;
-            ensure!(
-                container.rootfs("/data/mark").try_exists()?,
-                "the root file system has lost a file"
-            );
-            ensure!(
-                container.bundle().join("config.json").try_exists()?,
-                "the bundle has lost config.json"
-            );
+            ensure!(container.rootfs("/data/mark").try_exists()?, "the root file system has lost a file");
+            ensure!(container.bundle().join("config.json").try_exists()?, "the bundle has lost config.json");
             Ok(())
         },
     },
@@ -232,18 +188,8 @@ pub(super) const CASES: &[Case] = &[
 /// A verb with an id that nobody has.
 fn unknown(bench: &Bench, verb: &str) -> Result<()> {
     let id = "conformance-nobody";
-    let words: &[&str] = if verb == "kill" {
-        &[verb, id, "TERM"]
-    } else {
-        &[verb, id]
-    };
-    bench
-        .runtime()
-        .call(words, bench.left())?
-        .failure(&format!("{verb} of an unknown container"))?;
-    bench
-        .runtime()
-        .call(&[verb], bench.left())?
-        .failure(&format!("{verb} without an id"))?;
+    let words: &[&str] = if verb == "kill" { &[verb, id, "TERM"] } else { &[verb, id] };
+    bench.runtime().call(words, bench.left())?.failure(&format!("{verb} of an unknown container"))?;
+    bench.runtime().call(&[verb], bench.left())?.failure(&format!("{verb} without an id"))?;
     Ok(())
 }

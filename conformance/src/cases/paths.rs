@@ -17,17 +17,11 @@ pub(super) const CASES: &[Case] = &[
         must: "**`readonly`** (bool, OPTIONAL) If true then the root filesystem MUST be read-only inside the container, defaults to false.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter(["/data", "/etc/file", "/dev/shm"])?
-                .set("/root/readonly", true)?
-                .report()?;
+            let report =
+                bench.reporter(["/data", "/etc/file", "/dev/shm"])?.set("/root/readonly", true)?.report()?;
             expect_eq("a write below /", report.look("/data", "write"), "EROFS")?;
             expect_eq("a write to a file", report.look("/etc/file", "write"), "EROFS")?;
-            expect_eq(
-                "a write to a mount of its own",
-                report.look("/dev/shm", "write"),
-                "ok",
-            )
+            expect_eq("a write to a mount of its own", report.look("/dev/shm", "write"), "ok")
         },
     },
     Case {
@@ -96,10 +90,7 @@ pub(super) const CASES: &[Case] = &[
         must: MASK,
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter(["/data"])?
-                .set("/linux/maskedPaths", json!(["/data"]))?
-                .report()?;
+            let report = bench.reporter(["/data"])?.set("/linux/maskedPaths", json!(["/data"]))?.report()?;
             expect_eq("a write below it", report.look("/data", "write"), "EROFS")
         },
     },
@@ -127,16 +118,8 @@ pub(super) const CASES: &[Case] = &[
             let setup = bench.reporter([])?;
             std::os::unix::fs::symlink(&outside, setup.rootfs("/data/link"))?;
             // an error is as good as a mask that stays inside
-            drop(
-                setup
-                    .set("/linux/maskedPaths", json!(["/data/link"]))?
-                    .try_create()?,
-            );
-            expect_eq(
-                "the host's file",
-                std::fs::read_to_string(&outside)?,
-                "the host's\n",
-            )
+            drop(setup.set("/linux/maskedPaths", json!(["/data/link"]))?.try_create()?);
+            expect_eq("the host's file", std::fs::read_to_string(&outside)?, "the host's\n")
         },
     },
     Case {
@@ -147,9 +130,8 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let paths = ["/data", "/etc/file", "/proc/sys/kernel/hostname"];
             let setup = bench.reporter(paths)?;
-            let report = setup
-                .set("/linux/readonlyPaths", json!(["/data", "/etc/file", "/proc/sys"]))?
-                .report()?;
+            let report =
+                setup.set("/linux/readonlyPaths", json!(["/data", "/etc/file", "/proc/sys"]))?.report()?;
             for path in paths {
                 expect_eq(&format!("a write to {path}"), report.look(path, "write"), "EROFS")?;
             }
@@ -163,14 +145,9 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let place = crate::bundle::mount("/data", "tmpfs", &["nosuid", "nodev", "noexec"]);
-            let setup = bench
-                .reporter([])?
-                .set("/mounts/-", place)?
-                .set("/linux/readonlyPaths", json!(["/data"]))?;
-            setup
-                .report()?
-                .mount("/data")?
-                .has(&["ro", "nosuid", "nodev", "noexec"])
+            let setup =
+                bench.reporter([])?.set("/mounts/-", place)?.set("/linux/readonlyPaths", json!(["/data"]))?;
+            setup.report()?.mount("/data")?.has(&["ro", "nosuid", "nodev", "noexec"])
         },
     },
     Case {
@@ -179,11 +156,7 @@ pub(super) const CASES: &[Case] = &[
         must: READONLY,
         needs: ROOT,
         check: |bench| {
-            bench
-                .reporter([])?
-                .set("/linux/readonlyPaths", json!(["/no/such/path"]))?
-                .report()
-                .map(drop)
+            bench.reporter([])?.set("/linux/readonlyPaths", json!(["/no/such/path"]))?.report().map(drop)
         },
     },
     Case {
@@ -192,10 +165,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`private`**: the rootfs mount doesn't receive mount propagation events from the host and further mounts in nested containers will be isolated from the host and from the rootfs (even if the nested container `rootfsPropagation` option is shared).",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/linux/rootfsPropagation", "private")?
-                .report()?;
+            let report = bench.reporter([])?.set("/linux/rootfsPropagation", "private")?.report()?;
             expect_eq("propagation of /", report.mount("/")?.propagation, json!([]))
         },
     },
@@ -205,10 +175,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`shared`**: the rootfs mount belongs to a new peer group.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/linux/rootfsPropagation", "shared")?
-                .report()?;
+            let report = bench.reporter([])?.set("/linux/rootfsPropagation", "shared")?.report()?;
             let propagation = report.mount("/")?.propagation;
             ensure!(
                 propagation.iter().any(|word| word.starts_with("shared:")),
@@ -223,15 +190,8 @@ pub(super) const CASES: &[Case] = &[
         must: "**`unbindable`**: the rootfs mount is a private mount that cannot be bind-mounted.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/linux/rootfsPropagation", "unbindable")?
-                .report()?;
-            expect_eq(
-                "propagation of /",
-                report.mount("/")?.propagation,
-                ["unbindable"].as_slice(),
-            )
+            let report = bench.reporter([])?.set("/linux/rootfsPropagation", "unbindable")?.report()?;
+            expect_eq("propagation of /", report.mount("/")?.propagation, ["unbindable"].as_slice())
         },
     },
     Case {
@@ -240,11 +200,7 @@ pub(super) const CASES: &[Case] = &[
         must: "Its value is either `shared`, `slave`, `private` or `unbindable`.",
         needs: ROOT,
         check: |bench| {
-            bench
-                .container(["pause"])?
-                .set("/linux/rootfsPropagation", "sideways")?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/linux/rootfsPropagation", "sideways")?.refused().map(drop)
         },
     },
     Case {
@@ -256,9 +212,7 @@ pub(super) const CASES: &[Case] = &[
             let before = own_mounts()?;
             for value in ["private", "slave", "shared"] {
                 let place = crate::bundle::mount("/data", "tmpfs", &[]);
-                let setup = bench
-                    .container(["pause"])?
-                    .set("/linux/rootfsPropagation", value)?;
+                let setup = bench.container(["pause"])?.set("/linux/rootfsPropagation", value)?;
                 let container = setup.set("/mounts/-", place)?.start()?;
                 expect_eq("the runtime namespace's mounts", own_mounts()?, before.as_slice())?;
                 container.stop()?;
@@ -270,9 +224,5 @@ pub(super) const CASES: &[Case] = &[
 
 fn own_mounts() -> Result<Vec<String>> {
     let text = std::fs::read_to_string("/proc/thread-self/mountinfo")?;
-    Ok(text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(str::to_owned)
-        .collect())
+    Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect())
 }

@@ -43,19 +43,14 @@ pub(super) const CASES: &[Case] = &[
         must: "**`env`** (array of strings, OPTIONAL) with the same semantics as IEEE Std 1003.1-2008's `environ`.",
         needs: ROOT,
         check: |bench| {
-            let setup = bench.reporter([])?.set(
-                "/process/env",
-                json!(["PATH=/x", "EMPTY=", "EQUALS=a=b", "UTF=ü"]),
-            )?;
+            let setup = bench
+                .reporter([])?
+                .set("/process/env", json!(["PATH=/x", "EMPTY=", "EQUALS=a=b", "UTF=ü"]))?;
             let mut env = setup.report()?.list("/env");
             // runc sets HOME from the container's passwd when the config has none, and managers count on it
             env.retain(|pair| !pair.starts_with("HOME="));
             env.sort();
-            expect_eq(
-                "the environment",
-                env,
-                ["EMPTY=", "EQUALS=a=b", "PATH=/x", "UTF=ü"].as_slice(),
-            )
+            expect_eq("the environment", env, ["EMPTY=", "EQUALS=a=b", "PATH=/x", "UTF=ü"].as_slice())
         },
     },
     Case {
@@ -64,15 +59,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`cwd`** (string, REQUIRED) is the working directory that will be set for the executable.",
         needs: ROOT,
         check: |bench| {
-            expect_eq(
-                "cwd",
-                bench
-                    .reporter([])?
-                    .set("/process/cwd", "/data")?
-                    .report()?
-                    .at("/cwd"),
-                "/data",
-            )
+            expect_eq("cwd", bench.reporter([])?.set("/process/cwd", "/data")?.report()?.at("/cwd"), "/data")
         },
     },
     Case {
@@ -80,12 +67,7 @@ pub(super) const CASES: &[Case] = &[
         at: "config.md#configProcess",
         must: "This value MUST be an absolute path.",
         needs: ROOT,
-        check: |bench| {
-            bench
-                .container(["pause"])?
-                .set("/process/cwd", "data")?
-                .refused_by_start()
-        },
+        check: |bench| bench.container(["pause"])?.set("/process/cwd", "data")?.refused_by_start(),
     },
     Case {
         name: "process.user-and-group-are-set",
@@ -93,10 +75,8 @@ pub(super) const CASES: &[Case] = &[
         must: "**`uid`** (int, REQUIRED) specifies the user ID in the container namespace.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/process/user", json!({ "uid": 1234, "gid": 5678 }))?
-                .report()?;
+            let report =
+                bench.reporter([])?.set("/process/user", json!({ "uid": 1234, "gid": 5678 }))?.report()?;
             expect_eq(
                 "real, effective, saved and file system uid",
                 report.status("Uid"),
@@ -116,11 +96,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let user = json!({ "uid": 1, "gid": 2, "additionalGids": [5, 6, 70_000] });
-            let groups = bench
-                .reporter([])?
-                .set("/process/user", user)?
-                .report()?
-                .status("Groups");
+            let groups = bench.reporter([])?.set("/process/user", user)?.report()?.status("Groups");
             let mut groups: Vec<&str> = groups.split(' ').filter(|gid| *gid != "2").collect();
             groups.sort_unstable();
             expect_eq("supplementary groups", groups, ["5", "6", "70000"].as_slice())
@@ -137,10 +113,7 @@ pub(super) const CASES: &[Case] = &[
                 .set("/process/user", json!({ "uid": 1, "gid": 2 }))?
                 .report()?
                 .status("Groups");
-            ensure!(
-                ["", "2"].contains(&groups.as_str()),
-                "supplementary groups are {groups:?}"
-            );
+            ensure!(["", "2"].contains(&groups.as_str()), "supplementary groups are {groups:?}");
             Ok(())
         },
     },
@@ -163,16 +136,9 @@ pub(super) const CASES: &[Case] = &[
         must: RLIM,
         needs: ROOT,
         check: |bench| {
-            let limits = [
-                ("RLIMIT_NOFILE", 512, 600),
-                ("RLIMIT_CORE", 0, 4096),
-                ("RLIMIT_NPROC", 300, 400),
-            ];
+            let limits = [("RLIMIT_NOFILE", 512, 600), ("RLIMIT_CORE", 0, 4096), ("RLIMIT_NPROC", 300, 400)];
             let limits = limits.map(|(kind, soft, hard)| json!({ "type": kind, "soft": soft, "hard": hard }));
-            let report = bench
-                .reporter([])?
-                .set("/process/rlimits", limits.as_slice())?
-                .report()?;
+            let report = bench.reporter([])?.set("/process/rlimits", limits.as_slice())?.report()?;
             for limit in &limits {
                 let kind = limit["type"].as_str().unwrap_or_default();
                 let want = json!({ "soft": limit["soft"], "hard": limit["hard"] });
@@ -188,11 +154,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let limit = json!([{ "type": "RLIMIT_NO_SUCH", "soft": 1, "hard": 1 }]);
-            bench
-                .container(["pause"])?
-                .set("/process/rlimits", limit)?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/process/rlimits", limit)?.refused().map(drop)
         },
     },
     Case {
@@ -202,11 +164,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let limit = json!({ "type": "RLIMIT_NOFILE", "soft": 10, "hard": 20 });
-            bench
-                .container(["pause"])?
-                .set("/process/rlimits", json!([limit, limit]))?
-                .refused()
-                .map(drop)
+            bench.container(["pause"])?.set("/process/rlimits", json!([limit, limit]))?.refused().map(drop)
         },
     },
     Case {
@@ -226,11 +184,7 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let own = std::fs::read_to_string("/proc/self/oom_score_adj")?;
-            expect_eq(
-                "oom_score_adj",
-                bench.reporter([])?.report()?.at("/oomScoreAdj"),
-                own.trim(),
-            )
+            expect_eq("oom_score_adj", bench.reporter([])?.report()?.at("/oomScoreAdj"), own.trim())
         },
     },
     Case {
@@ -259,9 +213,8 @@ pub(super) const CASES: &[Case] = &[
                 container.kill("KILL")?.success()?;
                 container.wait_for("stopped")?;
                 container.delete()?.success()?;
-                let call = bench
-                    .runtime()
-                    .call(&["run", "--bundle", &bundle, &container.id], bench.left())?;
+                let call =
+                    bench.runtime().call(&["run", "--bundle", &bundle, &container.id], bench.left())?;
                 expect_eq("exit status of run", call.status.code(), status.parse::<i32>()?)?;
             }
             Ok(())
@@ -280,10 +233,7 @@ pub(super) const CASES: &[Case] = &[
         must: "**`terminal`** (bool, OPTIONAL) specifies whether a terminal is attached to the process, defaults to false.",
         needs: ROOT,
         check: |bench| {
-            let refused = bench
-                .container(["pause"])?
-                .set("/process/terminal", true)?
-                .refused();
+            let refused = bench.container(["pause"])?.set("/process/terminal", true)?.refused();
             refused.context("terminal without a console socket").map(drop)
         },
     },
@@ -293,10 +243,8 @@ pub(super) const CASES: &[Case] = &[
         must: "**`personality`** (object, OPTIONAL) sets the Linux execution personality.",
         needs: ROOT,
         check: |bench| {
-            let report = bench
-                .reporter([])?
-                .set("/linux/personality", json!({ "domain": "LINUX32" }))?
-                .report()?;
+            let report =
+                bench.reporter([])?.set("/linux/personality", json!({ "domain": "LINUX32" }))?.report()?;
             expect_eq("/proc/self/personality", report.at("/personality"), "00000008")
         },
     },

@@ -19,16 +19,9 @@ pub(super) const CASES: &[Case] = &[
             let container = bench.container(["pause"])?.create()?;
             let state = container.state()?;
             let version = state["ociVersion"].as_str().context("ociVersion is no string")?;
-            ensure!(
-                version.split('.').count() >= 3,
-                "ociVersion {version:?} is no semantic version"
-            );
+            ensure!(version.split('.').count() >= 3, "ociVersion {version:?} is no semantic version");
             expect_eq("id", state["id"].clone(), container.id.as_str())?;
-            expect_eq(
-                "bundle",
-                state["bundle"].clone(),
-                container.bundle().display().to_string(),
-            )
+            expect_eq("bundle", state["bundle"].clone(), container.bundle().display().to_string())
         },
     },
     Case {
@@ -43,10 +36,7 @@ pub(super) const CASES: &[Case] = &[
             container.start()?;
             expect_eq("pid while running", container.state()?["pid"].clone(), pid)?;
             let program = std::fs::read(format!("/proc/{pid}/cmdline"))?;
-            ensure!(
-                program.starts_with(b"/probe\0pause\0"),
-                "process {pid} is another program"
-            );
+            ensure!(program.starts_with(b"/probe\0pause\0"), "process {pid} is another program");
             Ok(())
         },
     },
@@ -73,16 +63,10 @@ pub(super) const CASES: &[Case] = &[
             let container = bench.container(["pause"])?.create()?;
             let program =
                 || std::fs::read(format!("/proc/{}/cmdline", container.pid()?)).map_err(anyhow::Error::from);
-            ensure!(
-                !program()?.starts_with(b"/probe\0"),
-                "the program runs before start"
-            );
+            ensure!(!program()?.starts_with(b"/probe\0"), "the program runs before start");
             container.start()?;
             expect_eq("status", container.status()?, "running")?;
-            ensure!(
-                program()?.starts_with(b"/probe\0"),
-                "status is running before the program is"
-            );
+            ensure!(program()?.starts_with(b"/probe\0"), "status is running before the program is");
             Ok(())
         },
     },
@@ -93,15 +77,8 @@ pub(super) const CASES: &[Case] = &[
         needs: ROOT,
         check: |bench| {
             let annotations = json!({ "org.example.key": "value", "empty": "" });
-            let container = bench
-                .container(["pause"])?
-                .set("/annotations", annotations.clone())?
-                .create()?;
-            expect_eq(
-                "annotations",
-                container.state()?["annotations"].clone(),
-                annotations,
-            )
+            let container = bench.container(["pause"])?.set("/annotations", annotations.clone())?.create()?;
+            expect_eq("annotations", container.state()?["annotations"].clone(), annotations)
         },
     },
     Case {
@@ -112,10 +89,7 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let state = bench.container(["pause"])?.create()?.state()?;
             let annotations = state.get("annotations");
-            ensure!(
-                annotations.is_none_or(|map| *map == json!({})),
-                "annotations are {annotations:?}"
-            );
+            ensure!(annotations.is_none_or(|map| *map == json!({})), "annotations are {annotations:?}");
             Ok(())
         },
     },
@@ -177,9 +151,5 @@ pub(super) const CASES: &[Case] = &[
 
 /// A stopped container may have no pid, or 0.
 fn two_pid(state: &Value) -> Value {
-    state
-        .get("pid")
-        .filter(|pid| **pid != json!(0))
-        .cloned()
-        .unwrap_or(json!("none"))
+    state.get("pid").filter(|pid| **pid != json!(0)).cloned().unwrap_or(json!("none"))
 }

@@ -58,11 +58,7 @@ impl Report {
             Format::Table => say(&format!("{version}: {cases} cases")),
             Format::Json => {}
         }
-        Self {
-            format,
-            version: version.to_owned(),
-            lines: Vec::new(),
-        }
+        Self { format, version: version.to_owned(), lines: Vec::new() }
     }
 
     /// A line is printed as soon as its case has ended, but for JSON.
@@ -86,9 +82,7 @@ impl Report {
             }
             Format::Table if word == "pass" => say(&format!("pass      {name}")),
             Format::Table if good => say(&format!("{word:<9} {name}: {detail}")),
-            Format::Table => say(&format!(
-                "{word:<9} {name}\n          {detail}\n          {at}: {must}"
-            )),
+            Format::Table => say(&format!("{word:<9} {name}\n          {detail}\n          {at}: {must}")),
         }
     }
 
@@ -126,10 +120,8 @@ impl Report {
                 })
             })
             .collect();
-        let counts: serde_json::Map<String, Value> = words
-            .iter()
-            .map(|word| ((*word).to_owned(), json!(self.count(word))))
-            .collect();
+        let counts: serde_json::Map<String, Value> =
+            words.iter().map(|word| ((*word).to_owned(), json!(self.count(word)))).collect();
         json!({ "runtime": self.version, "counts": counts, "cases": cases })
     }
 }

@@ -44,9 +44,8 @@ pub(crate) struct List {
 }
 
 fn chosen(filter: Option<&str>) -> Result<Vec<&'static Case>> {
-    let cases: Vec<_> = cases::all()
-        .filter(|case| filter.is_none_or(|part| case.name.contains(part)))
-        .collect();
+    let cases: Vec<_> =
+        cases::all().filter(|case| filter.is_none_or(|part| case.name.contains(part))).collect();
     if cases.is_empty() {
         bail!("no case has {:?} in its name", filter.unwrap_or_default());
     }
@@ -92,17 +91,8 @@ impl Run {
             if let Verdict::Skip(feature) = &verdict {
                 host::count_skip(case.name, feature);
             }
-            report.add(Line {
-                case,
-                verdict,
-                known,
-                took: began.elapsed(),
-            });
+            report.add(Line { case, verdict, known, took: began.elapsed() });
         }
-        Ok(if report.finish() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -44,11 +44,7 @@ impl Serve {
             match which {
                 Which::Sample => put("sample", "latest", &fixture::sample()?),
                 Which::Scratch => {
-                    put(
-                        "scratch",
-                        "latest",
-                        &fixture::scratch("/bin/busybox".as_ref(), ["echo", "hello"])?,
-                    );
+                    put("scratch", "latest", &fixture::scratch("/bin/busybox".as_ref(), ["echo", "hello"])?);
                 }
                 Which::Debian => {
                     put("debian", "bookworm", &debian::base()?.build()?);

@@ -35,18 +35,10 @@ impl Tools {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let dir = std::path::absolute(&self.dir)?;
         let runtime = std::path::absolute(&self.runtime)?;
-        let workdir = self
-            .workdir
-            .as_ref()
-            .map_or(Ok(dir.clone()), std::path::absolute)?;
+        let workdir = self.workdir.as_ref().map_or(Ok(dir.clone()), std::path::absolute)?;
         let mut programs = tools::programs(&dir)?;
         if let Some(part) = &self.filter {
-            programs.retain(|path| {
-                path.file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .contains(part)
-            });
+            programs.retain(|path| path.file_name().unwrap_or_default().to_string_lossy().contains(part));
         }
         if programs.is_empty() {
             bail!("{} holds no program to run", dir.display());
@@ -68,11 +60,7 @@ impl Tools {
             count(|one| one.result == End::Passed),
             count(|one| matches!(one.result, End::Skipped(_))),
         ));
-        Ok(if failed == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

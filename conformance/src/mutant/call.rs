@@ -13,9 +13,7 @@ use super::{Change, MUTANTS, Mutant};
 pub fn run(name: &str, runtime: &str, words: Vec<String>, out: &mut dyn Write) -> Result<ExitCode> {
     let mutant = MUTANTS.iter().find(|mutant| mutant.name == name);
     let mutant = mutant.with_context(|| format!("no mutant is called {name:?}"))?;
-    let Some(verb) = words.get(2).cloned() else {
-        bail!("no verb in {words:?}")
-    };
+    let Some(verb) = words.get(2).cloned() else { bail!("no verb in {words:?}") };
     match mutant.change {
         Change::Nothing(wanted) if wanted == verb => return Ok(ExitCode::SUCCESS),
         Change::State(edit) if verb == "state" => return state(runtime, &words, edit, out),
@@ -26,11 +24,7 @@ pub fn run(name: &str, runtime: &str, words: Vec<String>, out: &mut dyn Write) -
         Change::Succeeds(wanted) if wanted == verb => return Ok(ExitCode::SUCCESS),
         Change::Then(wanted, next) if wanted == verb && good == 0 => {
             let (root, id) = (words.iter().take(2), words.last());
-            let words: Vec<String> = root
-                .cloned()
-                .chain([next.to_owned()])
-                .chain(id.cloned())
-                .collect();
+            let words: Vec<String> = root.cloned().chain([next.to_owned()]).chain(id.cloned()).collect();
             call(runtime, &words)?;
         }
         _ => {}
@@ -41,10 +35,8 @@ pub fn run(name: &str, runtime: &str, words: Vec<String>, out: &mut dyn Write) -
 fn changed(mutant: &Mutant, verb: &str, mut words: Vec<String>) -> Result<Vec<String>> {
     match mutant.change {
         Change::Config(edit) if verb == "create" => {
-            let place = words
-                .iter()
-                .position(|word| word == "--bundle")
-                .context("create without --bundle")?;
+            let place =
+                words.iter().position(|word| word == "--bundle").context("create without --bundle")?;
             let bundle = words.get(place + 1).context("--bundle without a value")?;
             // a bundle without one is the good runtime's affair
             edit_file(&Path::new(bundle).join("config.json"), edit).ok();
@@ -63,10 +55,7 @@ fn edit_file(path: &Path, edit: fn(&mut Value)) -> Result<()> {
 }
 
 fn call(runtime: &str, words: &[String]) -> Result<i32> {
-    let status = Command::new(runtime)
-        .args(words)
-        .status()
-        .with_context(|| format!("run {runtime}"))?;
+    let status = Command::new(runtime).args(words).status().with_context(|| format!("run {runtime}"))?;
     Ok(status.code().unwrap_or(1))
 }
 

@@ -10,10 +10,7 @@ use crate::bundle;
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forgets-masked-paths",
-        caught_by: &[
-            "masked.files-and-folders-read-as-nothing",
-            "masked.folders-cannot-be-written",
-        ],
+        caught_by: &["masked.files-and-folders-read-as-nothing", "masked.folders-cannot-be-written"],
         change: Change::Config(|config| bundle::remove(config, "/linux/maskedPaths")),
     },
     Mutant {
@@ -23,10 +20,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-read-only-paths",
-        caught_by: &[
-            "readonly-paths.cannot-be-written",
-            "readonly-paths.keep-their-flags",
-        ],
+        caught_by: &["readonly-paths.cannot-be-written", "readonly-paths.keep-their-flags"],
         change: Change::Config(|config| bundle::remove(config, "/linux/readonlyPaths")),
     },
     Mutant {
@@ -55,18 +49,12 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-create-container",
-        caught_by: &[
-            "hooks.create-container-runs",
-            "hooks.run-in-the-container-namespace",
-        ],
+        caught_by: &["hooks.create-container-runs", "hooks.run-in-the-container-namespace"],
         change: Change::Config(|config| bundle::remove(config, "/hooks/createContainer")),
     },
     Mutant {
         name: "forgets-start-container",
-        caught_by: &[
-            "hooks.start-container-runs",
-            "hooks.failing-start-container-stops-the-container",
-        ],
+        caught_by: &["hooks.start-container-runs", "hooks.failing-start-container-stops-the-container"],
         change: Change::Config(|config| bundle::remove(config, "/hooks/startContainer")),
     },
     Mutant {
@@ -114,18 +102,12 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "stays-root",
-        caught_by: &[
-            "process.user-and-group-are-set",
-            "capabilities.of-a-user-without-ambient-are-lost",
-        ],
+        caught_by: &["process.user-and-group-are-set", "capabilities.of-a-user-without-ambient-are-lost"],
         change: Change::Config(|config| put(config, "/process/user/uid", json!(0))),
     },
     Mutant {
         name: "leaves-a-capability",
-        caught_by: &[
-            "capabilities.empty-sets-give-none",
-            "capabilities.of-root-are-the-configured-sets",
-        ],
+        caught_by: &["capabilities.empty-sets-give-none", "capabilities.of-root-are-the-configured-sets"],
         change: Change::Config(|config| {
             put(config, "/process/capabilities/bounding/-", json!("CAP_SYS_ADMIN"))
         }),
@@ -172,10 +154,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-the-hostname",
-        caught_by: &[
-            "hostname.is-set-inside-only",
-            "hostname.without-uts-namespace-is-an-error",
-        ],
+        caught_by: &["hostname.is-set-inside-only", "hostname.without-uts-namespace-is-an-error"],
         change: Change::Config(|config| bundle::remove(config, "/hostname")),
     },
     Mutant {
@@ -185,10 +164,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "shares-the-ipc-namespace",
-        caught_by: &[
-            "namespaces.listed-ones-are-new",
-            "namespaces.path-of-another-type-is-an-error",
-        ],
+        caught_by: &["namespaces.listed-ones-are-new", "namespaces.path-of-another-type-is-an-error"],
         change: Change::Config(|config| without_namespace(config, "ipc")),
     },
     Mutant {
@@ -227,24 +203,14 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-the-devices",
-        caught_by: &[
-            "devices.configured-one-is-there",
-            "devices.anywhere-and-of-each-type",
-        ],
+        caught_by: &["devices.configured-one-is-there", "devices.anywhere-and-of-each-type"],
         change: Change::Config(|config| bundle::remove(config, "/linux/devices")),
     },
     Mutant {
         name: "allows-all-devices",
-        caught_by: &[
-            "devices.not-allowed-one-cannot-be-opened",
-            "devices.allowed-list-is-applied-in-order",
-        ],
+        caught_by: &["devices.not-allowed-one-cannot-be-opened", "devices.allowed-list-is-applied-in-order"],
         change: Change::Config(|config| {
-            put(
-                config,
-                "/linux/resources/devices",
-                json!([{ "allow": true, "access": "rwm" }]),
-            )
+            put(config, "/linux/resources/devices", json!([{ "allow": true, "access": "rwm" }]))
         }),
     },
     Mutant {
@@ -269,10 +235,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-the-propagation",
-        caught_by: &[
-            "propagation.shared-is-a-peer-group",
-            "propagation.unbindable-is-unbindable",
-        ],
+        caught_by: &["propagation.shared-is-a-peer-group", "propagation.unbindable-is-unbindable"],
         change: Change::Config(|config| bundle::remove(config, "/linux/rootfsPropagation")),
     },
     Mutant {
@@ -282,18 +245,12 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-the-annotations",
-        caught_by: &[
-            "state.annotations-are-those-of-the-config",
-            "hooks.get-the-state-on-stdin",
-        ],
+        caught_by: &["state.annotations-are-those-of-the-config", "hooks.get-the-state-on-stdin"],
         change: Change::Config(|config| bundle::remove(config, "/annotations")),
     },
     Mutant {
         name: "says-running-too-early",
-        caught_by: &[
-            "state.status-follows-the-lifecycle",
-            "create.program-waits-for-start",
-        ],
+        caught_by: &["state.status-follows-the-lifecycle", "create.program-waits-for-start"],
         change: Change::State(|state| {
             if state["status"] == "created" {
                 state["status"] = json!("running");
@@ -349,10 +306,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "deletes-what-runs",
-        caught_by: &[
-            "delete.running-container-is-an-error",
-            "delete.unknown-container-is-an-error",
-        ],
+        caught_by: &["delete.running-container-is-an-error", "delete.unknown-container-is-an-error"],
         change: Change::Adds("delete", "--force"),
     },
     Mutant {

@@ -23,10 +23,8 @@ fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in text.as_bytes().chunks(3) {
-        let word = chunk
-            .iter()
-            .fold(0u32, |word, byte| (word << 8) | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0u32, |word, byte| (word << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for n in 0..4 {
             let digit = DIGITS[(word >> (18 - 6 * n)) as usize & 63];
             out.push(if n > chunk.len() { '=' } else { char::from(digit) });
@@ -51,32 +49,18 @@ fn scopes(asked: &Asked) -> [String; 2] {
         .iter()
         .find_map(|part| rest.split_once(part))
         .map_or("", |(name, _)| name);
-    [
-        format!("repository:{name}:pull"),
-        format!("repository:{name}:pull,push"),
-    ]
+    [format!("repository:{name}:pull"), format!("repository:{name}:pull,push")]
 }
 
 fn challenge(asked: &Asked, realm: Option<&str>) -> Reply {
     let host = asked.header("host").unwrap_or("127.0.0.1");
     let own = format!("http://{host}/token");
     let [pull, push] = scopes(asked);
-    let scope = if matches!(asked.method.as_str(), "GET" | "HEAD") {
-        pull
-    } else {
-        push
-    };
-    let scope = if asked.plain_path() == "/v2/" {
-        String::new()
-    } else {
-        format!(",scope=\"{scope}\"")
-    };
+    let scope = if matches!(asked.method.as_str(), "GET" | "HEAD") { pull } else { push };
+    let scope = if asked.plain_path() == "/v2/" { String::new() } else { format!(",scope=\"{scope}\"") };
     Reply::error(401, "UNAUTHORIZED", "authentication required").with(
         "WWW-Authenticate",
-        format!(
-            "Bearer realm=\"{}\",service=\"conformance\"{scope}",
-            realm.unwrap_or(&own)
-        ),
+        format!("Bearer realm=\"{}\",service=\"conformance\"{scope}", realm.unwrap_or(&own)),
     )
 }
 
@@ -122,9 +106,6 @@ mod tests {
 
     #[test]
     fn base64_is_padded() {
-        assert_eq!(
-            ["a", "ab", "abc", "user:pass"].map(base64),
-            ["YQ==", "YWI=", "YWJj", "dXNlcjpwYXNz"]
-        );
+        assert_eq!(["a", "ab", "abc", "user:pass"].map(base64), ["YQ==", "YWI=", "YWJj", "dXNlcjpwYXNz"]);
     }
 }

@@ -38,9 +38,7 @@ impl DockerRegistry {
     /// Nothing when the port was taken.
     fn try_start(program: &PathBuf) -> Result<Option<Self>> {
         let dir = tempfile::tempdir()?;
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?
-            .local_addr()?
-            .port();
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         let (config, log) = (dir.path().join("config.yml"), dir.path().join("log"));
         std::fs::write(&config, configuration(&dir, &address))?;

@@ -48,10 +48,7 @@ pub(super) struct Rule {
 
 /// The newest rule for this path that is not used up.
 pub(super) fn take(rules: &mut [Rule], path: &str) -> Option<Fault> {
-    let rule = rules
-        .iter_mut()
-        .rev()
-        .find(|rule| rule.left > 0 && path.contains(&rule.part))?;
+    let rule = rules.iter_mut().rev().find(|rule| rule.left > 0 && path.contains(&rule.part))?;
     rule.left = rule.left.saturating_sub(1);
     Some(rule.fault.clone())
 }

@@ -32,10 +32,7 @@ impl Asked {
     pub(super) fn queries(&self, key: &str) -> Vec<String> {
         let query = self.path.split_once('?').map_or("", |(_, query)| query);
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs
-            .filter(|(name, _)| *name == key)
-            .map(|(_, value)| decode(value))
-            .collect()
+        pairs.filter(|(name, _)| *name == key).map(|(_, value)| decode(value)).collect()
     }
 }
 
@@ -51,13 +48,7 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        Self {
-            status,
-            headers: Vec::new(),
-            from: 0,
-            to: body.len() as u64,
-            blob: body.into(),
-        }
+        Self { status, headers: Vec::new(), from: 0, to: body.len() as u64, blob: body.into() }
     }
 
     /// The error document of the distribution specification.
@@ -73,10 +64,7 @@ impl Reply {
 }
 
 pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers
-        .iter()
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.as_str())
+    headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 fn decode(value: &str) -> String {
@@ -108,9 +96,7 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
 fn read_headers(reader: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
     let mut headers = Vec::new();
     while let Some(line) = read_line(reader)?.filter(|line| !line.is_empty()) {
-        let (name, value) = line
-            .split_once(':')
-            .ok_or_else(|| bad("header without a colon"))?;
+        let (name, value) = line.split_once(':').ok_or_else(|| bad("header without a colon"))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     Ok(headers)
@@ -129,15 +115,9 @@ fn read_body(reader: &mut impl BufRead, headers: &[(String, String)]) -> io::Res
             }
         }
     }
-    let size = header(headers, "content-length")
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(0);
+    let size = header(headers, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
     reader.take(size).read_to_end(&mut body)?;
-    if body.len() as u64 == size {
-        Ok(body)
-    } else {
-        Err(bad("body shorter than its Content-Length"))
-    }
+    if body.len() as u64 == size { Ok(body) } else { Err(bad("body shorter than its Content-Length")) }
 }
 
 /// The next request, or nothing when the client hung up between two.
@@ -151,12 +131,7 @@ pub(super) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Asked
     };
     let headers = read_headers(reader)?;
     let body = read_body(reader, &headers)?;
-    Ok(Some(Asked {
-        method: method.to_owned(),
-        path: path.to_owned(),
-        headers,
-        body,
-    }))
+    Ok(Some(Asked { method: method.to_owned(), path: path.to_owned(), headers, body }))
 }
 
 /// The status line and headers of an answer; `length` is what Content-Length says.
@@ -194,11 +169,7 @@ pub(super) fn read_response(reader: &mut impl BufRead, method: &str) -> io::Resu
     let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| bad("not an HTTP answer"))?;
     let headers = read_headers(reader)?;
-    let body = if method == "HEAD" {
-        Vec::new()
-    } else {
-        read_body(reader, &headers)?
-    };
+    let body = if method == "HEAD" { Vec::new() } else { read_body(reader, &headers)? };
     Ok((status, headers, body))
 }
 

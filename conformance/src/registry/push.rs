@@ -38,9 +38,7 @@ fn push_blob(address: &str, name: &str, digest: &Digest, blob: &Blob) -> Result<
     let (status, headers, body) = call(address, "POST", &path, "", &none)?;
     expect(status, 202, &path, &body)?;
     let location = http::header(&headers, "location").context("upload without a Location")?;
-    let path = location
-        .strip_prefix(&format!("http://{address}"))
-        .unwrap_or(location);
+    let path = location.strip_prefix(&format!("http://{address}")).unwrap_or(location);
     let sign = if path.contains('?') { '&' } else { '?' };
     let path = format!("{path}{sign}digest={digest}");
     let (status, _, body) = call(address, "PUT", &path, "application/octet-stream", blob)?;
@@ -61,9 +59,7 @@ pub(super) fn call(
     media_type: &str,
     body: &Blob,
 ) -> Result<http::Answer> {
-    let address: SocketAddr = address
-        .parse()
-        .with_context(|| format!("{address} is not IP:PORT"))?;
+    let address: SocketAddr = address.parse().with_context(|| format!("{address} is not IP:PORT"))?;
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");

@@ -18,10 +18,7 @@ pub(super) fn answer(shared: &Shared, asked: &Asked, fault: Option<&Fault>) -> R
         return refusal;
     }
     let mut reply = endpoint(shared, asked, fault);
-    reply.headers.push((
-        "Docker-Distribution-API-Version".to_owned(),
-        "registry/2.0".to_owned(),
-    ));
+    reply.headers.push(("Docker-Distribution-API-Version".to_owned(), "registry/2.0".to_owned()));
     if let Some(Fault::Header(name, value)) = fault {
         reply.headers.retain(|(held, _)| !held.eq_ignore_ascii_case(name));
         if !value.is_empty() {
@@ -69,18 +66,14 @@ fn tags(shared: &Shared, asked: &Asked, name: &str) -> Reply {
     if let Some(last) = asked.query("last") {
         tags.retain(|tag| *tag > last);
     }
-    let limit = asked
-        .query("n")
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(usize::MAX);
+    let limit = asked.query("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
     let more = tags.len() > limit;
     tags.truncate(limit);
     let reply = document(&json!({ "name": name, "tags": tags }));
     match tags.last().filter(|_| more) {
-        Some(last) => reply.with(
-            "Link",
-            format!("</v2/{name}/tags/list?n={limit}&last={last}>; rel=\"next\""),
-        ),
+        Some(last) => {
+            reply.with("Link", format!("</v2/{name}/tags/list?n={limit}&last={last}>; rel=\"next\""))
+        }
         None => reply,
     }
 }
@@ -91,9 +84,7 @@ fn manifests(shared: &Shared, asked: &Asked, name: &str, reference: &str) -> Rep
         "GET" | "HEAD" => match store.manifest(name, reference) {
             Some((media_type, bytes)) => {
                 let digest = Digest::of(&bytes);
-                Reply::new(200, bytes)
-                    .with("Content-Type", media_type)
-                    .with("Docker-Content-Digest", digest)
+                Reply::new(200, bytes).with("Content-Type", media_type).with("Docker-Content-Digest", digest)
             }
             None if store.tags(name).is_some() => Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
             None => Reply::error(404, "NAME_UNKNOWN", "repository name not known to registry"),
@@ -122,11 +113,7 @@ fn blob(shared: &Shared, asked: &Asked, digest: &str, fault: Option<&Fault>) -> 
         .with("Docker-Content-Digest", digest)
         .with("Accept-Ranges", "bytes");
     (reply.blob, reply.to) = (blob, size);
-    match asked
-        .header("range")
-        .filter(|_| fault != Some(&Fault::NoRange))
-        .map(|range| span(range, size))
-    {
+    match asked.header("range").filter(|_| fault != Some(&Fault::NoRange)).map(|range| span(range, size)) {
         None => {}
         Some(Some((from, to))) => {
             (reply.status, reply.from, reply.to) = (206, from, to);
@@ -144,11 +131,7 @@ fn blob(shared: &Shared, asked: &Asked, digest: &str, fault: Option<&Fault>) -> 
 fn span(range: &str, size: u64) -> Option<(u64, u64)> {
     let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
     let from = from.parse().ok()?;
-    let to = if to.is_empty() {
-        size
-    } else {
-        to.parse::<u64>().ok()?.saturating_add(1).min(size)
-    };
+    let to = if to.is_empty() { size } else { to.parse::<u64>().ok()?.saturating_add(1).min(size) };
     (from < to).then_some((from, to))
 }
 
@@ -172,16 +155,9 @@ fn uploads(shared: &Shared, asked: &Asked, name: &str, upload: &str) -> Reply {
                 .with("Range", "0-0");
         };
         store.append(id, &asked.body);
-        return if store.commit(id, &digest) {
-            created(&digest)
-        } else {
-            wrong_digest()
-        };
+        return if store.commit(id, &digest) { created(&digest) } else { wrong_digest() };
     }
-    let Some((id, held)) = upload
-        .parse()
-        .ok()
-        .and_then(|id| Some((id, store.append(id, &asked.body)?)))
+    let Some((id, held)) = upload.parse().ok().and_then(|id| Some((id, store.append(id, &asked.body)?)))
     else {
         return unknown();
     };
@@ -191,20 +167,12 @@ fn uploads(shared: &Shared, asked: &Asked, name: &str, upload: &str) -> Reply {
             .with("Range", format!("0-{}", held.saturating_sub(1))),
         "PUT" => {
             let digest = asked.query("digest").unwrap_or_default();
-            if store.commit(id, &digest) {
-                created(&digest)
-            } else {
-                wrong_digest()
-            }
+            if store.commit(id, &digest) { created(&digest) } else { wrong_digest() }
         }
         _ => Reply::new(204, ""),
     }
 }
 
 fn wrong_digest() -> Reply {
-    Reply::error(
-        400,
-        "DIGEST_INVALID",
-        "provided digest did not match uploaded content",
-    )
+    Reply::error(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
 }

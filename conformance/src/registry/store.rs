@@ -24,11 +24,9 @@ impl Store {
         }
         let manifest = (artifact.media_type.clone(), artifact.manifest.clone());
         if let Some(tag) = tag {
-            self.manifests
-                .insert((name.to_owned(), tag.to_owned()), manifest.clone());
+            self.manifests.insert((name.to_owned(), tag.to_owned()), manifest.clone());
         }
-        self.manifests
-            .insert((name.to_owned(), artifact.digest.to_string()), manifest);
+        self.manifests.insert((name.to_owned(), artifact.digest.to_string()), manifest);
     }
 
     pub(super) fn put_manifest(
@@ -45,26 +43,17 @@ impl Store {
     }
 
     pub(super) fn manifest(&self, name: &str, reference: &str) -> Option<(String, Vec<u8>)> {
-        self.manifests
-            .get(&(name.to_owned(), reference.to_owned()))
-            .cloned()
+        self.manifests.get(&(name.to_owned(), reference.to_owned())).cloned()
     }
 
     pub(super) fn remove_manifest(&mut self, name: &str, reference: &str) -> bool {
-        self.manifests
-            .remove(&(name.to_owned(), reference.to_owned()))
-            .is_some()
+        self.manifests.remove(&(name.to_owned(), reference.to_owned())).is_some()
     }
 
     pub(super) fn tags(&self, name: &str) -> Option<Vec<String>> {
         let mut of_name = self.manifests.keys().filter(|(held, _)| held == name).peekable();
         of_name.peek()?;
-        Some(
-            of_name
-                .filter(|(_, tag)| !tag.contains(':'))
-                .map(|(_, tag)| tag.clone())
-                .collect(),
-        )
+        Some(of_name.filter(|(_, tag)| !tag.contains(':')).map(|(_, tag)| tag.clone()).collect())
     }
 
     pub(super) fn names(&self) -> Vec<String> {
