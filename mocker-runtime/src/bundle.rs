@@ -24,10 +24,9 @@ impl Bundle {
         let file = dir.join("config.json");
         match std::fs::read(&file) {
             Ok(text) => Ok(Self { dir, text }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(Error::new(
-                Kind::NotFound,
-                format!("bundle {} has no config.json", dir.display()),
-            )),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Error::new(Kind::NotFound, format!("bundle {} has no config.json", dir.display())))
+            }
             Err(error) => Err(error).while_doing(|| format!("read {}", file.display())),
         }
     }
@@ -35,6 +34,12 @@ impl Bundle {
     /// The absolute path of the directory.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Keeps config.json with the container, so that nothing later needs the bundle.
+    pub(crate) fn copy_to(&self, dir: &Path) -> Result<()> {
+        let file = dir.join("config.json");
+        std::fs::write(&file, &self.text).while_doing(|| format!("write {}", file.display()))
     }
 
     /// The config, parsed and checked.

@@ -6,6 +6,7 @@
 
 mod detect;
 mod device;
+mod freeze;
 mod tree;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use detect::mode;
+pub(crate) use freeze::Freeze;
 
 use detect::hierarchies;
 
@@ -47,30 +49,19 @@ impl Cgroup {
     pub(crate) fn locate(plan: &plan::Cgroup, mode: CgroupMode, id: &str) -> Result<Self> {
         let dirs = hierarchies(mode)?.into_iter().map(|hierarchy| {
             let path = hierarchy.locate(&plan.path, id);
-            Dir {
-                controllers: hierarchy.controllers,
-                mount: hierarchy.mount,
-                path,
-                made: 0,
-            }
+            Dir { controllers: hierarchy.controllers, mount: hierarchy.mount, path, made: 0 }
         });
         Ok(Self { dirs: dirs.collect() })
     }
 
     /// Makes the directories and writes all limits; leaves nothing behind when it fails.
     pub(crate) fn make(&mut self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
-        self.dirs
-            .iter_mut()
-            .try_for_each(tree::make)
-            .and_then(|()| self.limit(plan, mode))
-            .inspect_err(|_| {
+        self.dirs.iter_mut().try_for_each(tree::make).and_then(|()| self.limit(plan, mode)).inspect_err(
+            |_| {
                 // Only what was made here; the error to report is the first one.
-                self.dirs
-                    .iter()
-                    .filter(|dir| dir.made > 0)
-                    .try_for_each(tree::remove)
-                    .ok();
-            })
+                self.dirs.iter().filter(|dir| dir.made > 0).try_for_each(tree::remove).ok();
+            },
+        )
     }
 
     fn limit(&self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
@@ -87,19 +78,11 @@ impl Cgroup {
         self.dirs
             .iter()
             .find(|dir| dir.controllers.split(',').any(|name| name == controller))
-            .or_else(|| {
-                self.dirs
-                    .iter()
-                    .find(|dir| dir.controllers.is_empty() && self.dirs.len() == 1)
-            })
+            .or_else(|| self.dirs.iter().find(|dir| dir.controllers.is_empty() && self.dirs.len() == 1))
     }
 
     fn write(&self, write: &plan::Write) -> Result<()> {
-        let plan::Write {
-            controller,
-            file,
-            value,
-        } = write;
+        let plan::Write { controller, file, value } = write;
         let Some(dir) = self.dir_of(controller) else {
             return Err(Error::unsupported(format!(
                 "set {file} to {value}: this host has no cgroup controller {controller:?}"
@@ -117,9 +100,7 @@ impl Cgroup {
 
     fn write_device_lists(&self, rules: &[plan::Rule]) -> Result<()> {
         let Some(dir) = self.dir_of("devices") else {
-            return Err(Error::unsupported(
-                "this host has no cgroup controller \"devices\"",
-            ));
+            return Err(Error::unsupported("this host has no cgroup controller \"devices\""));
         };
         for (file, line) in device::lists(rules) {
             write_file(&dir.path, file, &line)
@@ -147,6 +128,50 @@ impl Cgroup {
         self.unified_dir().map(|dir| open_dir(&dir.path)).transpose()
     }
 
+    /// The directory that a process is in, which may be below the container's.
+    pub(crate) fn open_unified_of(&self, pid: i32) -> Result<Option<OwnedFd>> {
+        let Some(dir) = self.unified_dir() else { return Ok(None) };
+        let file = format!("/proc/{pid}/cgroup");
+        let text = std::fs::read_to_string(&file).while_doing(|| format!("read {file}"))?;
+        let own = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        open_dir(&dir.mount.join(own)).map(Some)
+    }
+
+    /// Directories below the container's: each a controller (empty for all) and a path, which must exist.
+    pub(crate) fn below(&self, given: &[(String, String)]) -> Result<Self> {
+        let mut cgroup = self.clone();
+        for (controller, path) in given {
+            let mut found = false;
+            let has = |dir: &Dir| {
+                controller.is_empty() || dir.controllers.split(',').any(|name| name == controller)
+            };
+            for dir in cgroup.dirs.iter_mut().filter(|dir| has(dir)) {
+                // Neither `..` nor an absolute path leads out of the container's own.
+                let below = Path::new(path).components();
+                let clean: PathBuf =
+                    below.filter(|part| matches!(part, std::path::Component::Normal(_))).collect();
+                dir.path = dir.path.join(clean);
+                found = true;
+                if !dir.path.is_dir() {
+                    let missing = dir.path.display();
+                    return Err(Error::new(Kind::NotFound, format!("cgroup {missing} does not exist")));
+                }
+            }
+            if !found {
+                return Err(Error::invalid(format!("the container has no cgroup controller {controller:?}")));
+            }
+        }
+        Ok(cgroup)
+    }
+
+    /// All processes in the container's cgroup and below it.
+    pub(crate) fn processes(&self) -> Result<Vec<i32>> {
+        match self.dir_of("pids").or_else(|| self.dirs.first()) {
+            Some(dir) => tree::processes(&dir.path),
+            None => Err(Error::unsupported("this host has no cgroups to find processes in")),
+        }
+    }
+
     /// Moves a process into the directories of version 1 (it was born in that of version 2).
     pub(crate) fn add(&self, pid: i32) -> Result<()> {
         for dir in self.dirs.iter().filter(|dir| !dir.controllers.is_empty()) {
@@ -158,6 +183,12 @@ impl Cgroup {
 
     /// Kills every process in the cgroup and below it.
     pub(crate) fn kill_all(&self) -> Result<()> {
+        self.send_kill()?;
+        self.let_die();
+        Ok(())
+    }
+
+    fn send_kill(&self) -> Result<()> {
         if let Some(dir) = self.unified_dir() {
             match write_file(&dir.path, "cgroup.kill", "1") {
                 Ok(()) => return Ok(()),
@@ -172,20 +203,14 @@ impl Cgroup {
 
     /// Sends a signal to every process in the cgroup and below it, until no new ones appear.
     pub(crate) fn signal_each(&self, number: i32) -> Result<()> {
-        let Some(dir) = self
-            .dirs
-            .iter()
-            .find(|dir| dir.controllers == "pids")
-            .or_else(|| self.dirs.first())
+        let Some(dir) = self.dirs.iter().find(|dir| dir.controllers == "pids").or_else(|| self.dirs.first())
         else {
             return Ok(());
         };
         let mut seen = std::collections::BTreeSet::new();
         loop {
-            let fresh: Vec<i32> = tree::processes(&dir.path)?
-                .into_iter()
-                .filter(|pid| seen.insert(*pid))
-                .collect();
+            let fresh: Vec<i32> =
+                tree::processes(&dir.path)?.into_iter().filter(|pid| seen.insert(*pid)).collect();
             if fresh.is_empty() {
                 return Ok(());
             }
@@ -230,20 +255,14 @@ fn read_file(dir: impl AsFd, file: &str) -> std::result::Result<String, Errno> {
 
 /// Opens for reading below a path.
 fn read_at(dir: &Path, file: &str) -> std::result::Result<String, Errno> {
-    let dir: OwnedFd = rustix::fs::open(
-        dir,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let dir: OwnedFd =
+        rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let dir: BorrowedFd<'_> = dir.as_fd();
     read_file(dir, file)
 }
 
 /// An error for a cgroup that somebody else uses.
 fn in_use(path: &Path) -> Error {
-    Error::new(
-        Kind::Exists,
-        format!("cgroup {} has processes in it", path.display()),
-    )
-    .with_hint("another container, or something else, uses this linux.cgroupsPath")
+    Error::new(Kind::Exists, format!("cgroup {} has processes in it", path.display()))
+        .with_hint("another container, or something else, uses this linux.cgroupsPath")
 }

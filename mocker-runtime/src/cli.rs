@@ -2,7 +2,11 @@
 
 mod create;
 mod delete;
+mod exec;
 mod kill;
+mod list;
+mod pause;
+mod ps;
 mod run;
 mod start;
 mod state;
@@ -20,15 +24,13 @@ use crate::log::{self, Format};
 
 /// The exit status of errors of ours, wrong usage too.
 const FAILURE: u8 = 1;
+/// The exit status of exec when it fails itself, as runc's.
+const EXEC_FAILURE: u8 = 255;
 
 /// What docker reads: the version, `commit: C` (given at build by whoever makes a release), `spec: V`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let commit = option_env!("MOCKER_COMMIT").unwrap_or("unknown");
-    format!(
-        "version {}\ncommit: {commit}\nspec: {}",
-        env!("CARGO_PKG_VERSION"),
-        crate::SPEC_VERSION
-    )
+    format!("version {}\ncommit: {commit}\nspec: {}", env!("CARGO_PKG_VERSION"), crate::SPEC_VERSION)
 });
 
 /// Runs OCI bundles: a low-level container runtime in the place of runc
@@ -59,7 +61,12 @@ struct Global {
 enum Command {
     Create(create::Create),
     Delete(delete::Delete),
+    Exec(exec::Exec),
     Kill(kill::Kill),
+    List(list::List),
+    Pause(pause::Pause),
+    Ps(ps::Ps),
+    Resume(pause::Resume),
     Run(run::Run),
     Start(start::Start),
     State(state::State),
@@ -71,11 +78,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
+    // A status of the program that exec could not run must not be mistaken for the program's own.
+    let failure = if matches!(cli.command, Command::Exec(_)) { EXEC_FAILURE } else { FAILURE };
     match cli.run() {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             log::fail(&error.to_string(), error.hint());
-            ExitCode::from(FAILURE)
+            ExitCode::from(failure)
         }
     }
 }
@@ -89,6 +98,11 @@ impl Cli {
         match self.command {
             Command::Create(create) => create.run(&root).map(|()| 0),
             Command::Delete(delete) => delete.run(&root).map(|()| 0),
+            Command::Exec(exec) => exec.run(&root),
+            Command::List(list) => list.run(&root).map(|()| 0),
+            Command::Pause(pause) => pause.run(&root).map(|()| 0),
+            Command::Ps(ps) => ps.run(&root).map(|()| 0),
+            Command::Resume(resume) => resume.run(&root).map(|()| 0),
             Command::Kill(kill) => kill.run(&root).map(|()| 0),
             Command::Run(run) => run.run(&root),
             Command::Start(start) => start.run(&root).map(|()| 0),
@@ -102,20 +116,24 @@ fn usage(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         // A closed stdout is no reason to fail.
-        std::io::stdout()
-            .write_all(error.render().to_string().as_bytes())
-            .ok();
+        std::io::stdout().write_all(error.render().to_string().as_bytes()).ok();
         return ExitCode::SUCCESS;
     }
     let text = error.render().to_string();
-    let first = text
-        .split("\n\n")
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
+    let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
     log::fail(&line, Some("see mocker-runtime --help"));
     ExitCode::from(FAILURE)
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Form {
+    /// Columns for people
+    #[default]
+    Table,
+    /// For programs
+    Json,
 }
 
 /// Prints a document.

@@ -11,10 +11,12 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod exec;
 pub(crate) mod id;
 pub(crate) mod record;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod switched;
 mod undo;
 pub(crate) mod wait;
 
@@ -24,11 +26,12 @@ use std::path::PathBuf;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::cgroup::Freeze;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::sys::{fd, signal};
 use id::ContainerId;
 use record::{Init, Record};
-use status::{Seen, Status};
+use status::{Seen, Status, Verb, allow};
 
 /// The directory of all containers.
 #[derive(Debug, Clone)]
@@ -43,16 +46,35 @@ impl Root {
             None => match std::env::var_os("XDG_RUNTIME_DIR") {
                 Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("mocker"),
                 _ => {
-                    return Err(
-                        Error::invalid("there is no XDG_RUNTIME_DIR to keep containers below")
-                            .with_hint("set XDG_RUNTIME_DIR, or give --root DIR"),
-                    );
+                    return Err(Error::invalid("there is no XDG_RUNTIME_DIR to keep containers below")
+                        .with_hint("set XDG_RUNTIME_DIR, or give --root DIR"));
                 }
             },
         };
         std::path::absolute(&path)
             .map(Self)
             .while_doing(|| format!("make the path {} absolute", path.display()))
+    }
+
+    /// All containers, in the order of their ids. One that goes away meanwhile is left out.
+    pub(crate) fn list(&self) -> Result<Vec<Container>> {
+        let entries = match std::fs::read_dir(&self.0) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.while_doing(|| format!("read {}", self.0.display()))?,
+        };
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut ids: Vec<ContainerId> = names.filter_map(|name| name.parse().ok()).collect();
+        ids.sort();
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.open(&id) {
+                Ok(container) => found.push(container),
+                Err(error) if error.kind() == Kind::NotFound => {}
+                // One container's trouble is no other's.
+                Err(error) => crate::log::warn(&error.to_string()),
+            }
+        }
+        Ok(found)
     }
 
     fn dir(&self, id: &ContainerId) -> PathBuf {
@@ -64,10 +86,9 @@ impl Root {
         std::fs::create_dir_all(&self.0).while_doing(|| format!("make {}", self.0.display()))?;
         let path = self.dir(id);
         match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o711)) {
-            Err(Errno::EXIST) => Err(Error::new(
-                Kind::Exists,
-                format!("container with given ID already exists: {id}"),
-            )),
+            Err(Errno::EXIST) => {
+                Err(Error::new(Kind::Exists, format!("container with given ID already exists: {id}")))
+            }
             Err(errno) => Err(errno).while_doing(|| format!("make {}", path.display())),
             Ok(()) => {
                 let home = Home::open(path)?;
@@ -84,11 +105,7 @@ impl Root {
             false => error,
         })?;
         let record = Record::read(&home)?;
-        Ok(Container {
-            id: id.clone(),
-            home,
-            record,
-        })
+        Ok(Container { id: id.clone(), home, record })
     }
 }
 
@@ -120,6 +137,11 @@ pub(crate) struct Container {
 }
 
 impl Container {
+    /// Its name.
+    pub(crate) fn id(&self) -> &ContainerId {
+        &self.id
+    }
+
     /// Waits until nobody else changes the container, then looks at it afresh.
     pub(crate) fn lock(&mut self) -> Result<()> {
         fd::lock(&self.home.fd)?;
@@ -133,10 +155,7 @@ impl Container {
     /// The record; an error while the container is being made.
     pub(crate) fn record(&self) -> Result<&Record> {
         self.record.as_ref().ok_or_else(|| {
-            Error::new(
-                Kind::WrongState,
-                format!("container {} is still being created", self.id),
-            )
+            Error::new(Kind::WrongState, format!("container {} is still being created", self.id))
         })
     }
 
@@ -146,13 +165,9 @@ impl Container {
             return Ok(Status::Creating);
         };
         let alive = init.is_alive()?;
-        let waits = alive && start::init_waits(&self.home);
-        Ok(Seen {
-            pid: true,
-            alive,
-            fifo: waits,
-        }
-        .into())
+        let frozen = alive && self.record()?.cgroup.is_frozen();
+        let waits = alive && !frozen && start::init_waits(&self.home);
+        Ok(Seen { pid: true, alive, frozen, fifo: waits }.into())
     }
 
     fn init(&self) -> Option<Init> {
@@ -175,9 +190,13 @@ impl Container {
         let gone = || Error::new(Kind::WrongState, "container not running");
         let handle = self.open_init()?.ok_or_else(gone)?;
         match signal::send(handle.as_fd(), number) {
-            Err(Errno::SRCH) => Err(gone()),
-            result => result.while_doing(|| format!("send signal {number} to container {}", self.id)),
+            Err(Errno::SRCH) => return Err(gone()),
+            result => result.while_doing(|| format!("send signal {number} to container {}", self.id))?,
         }
+        if number == libc::SIGKILL {
+            self.record()?.cgroup.let_die();
+        }
+        Ok(())
     }
 
     /// Sends a signal to every process of the container; none left is fine.
@@ -187,6 +206,23 @@ impl Container {
             ref cgroup => cgroup.signal_each(number),
         }
         .while_doing(|| format!("signal all processes of container {}", self.id))
+    }
+
+    /// Stops every process of the container until `resume`.
+    pub(crate) fn pause(&self) -> Result<()> {
+        allow(Verb::Pause, self.status()?).while_doing(|| format!("pause container {}", self.id))?;
+        self.record()?.cgroup.freeze(Freeze::Frozen).while_doing(|| format!("pause container {}", self.id))
+    }
+
+    /// Lets a paused container go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        allow(Verb::Resume, self.status()?).while_doing(|| format!("resume container {}", self.id))?;
+        self.record()?.cgroup.freeze(Freeze::Thawed).while_doing(|| format!("resume container {}", self.id))
+    }
+
+    /// All processes of the container, as the runtime numbers them.
+    pub(crate) fn processes(&self) -> Result<Vec<i32>> {
+        self.record()?.cgroup.processes()
     }
 
     /// The state document, as runtime.md "State" and runc print it.

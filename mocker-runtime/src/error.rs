@@ -40,11 +40,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error with its innermost step.
     pub fn new(kind: Kind, step: impl Into<String>) -> Self {
-        Self {
-            kind,
-            steps: vec![step.into()],
-            hint: None,
-        }
+        Self { kind, steps: vec![step.into()], hint: None }
     }
 
     /// Shorthand for [`Kind::Invalid`].
@@ -147,10 +143,7 @@ mod tests {
             .while_doing(|| "mount proc at /proc")
             .while_doing(|| "mount the filesystems");
         let error = error.expect_err("it was an error");
-        assert_eq!(
-            error.to_string(),
-            "mount the filesystems: mount proc at /proc: Operation not permitted"
-        );
+        assert_eq!(error.to_string(), "mount the filesystems: mount proc at /proc: Operation not permitted");
         assert!(error.is_errno(rustix::io::Errno::PERM));
     }
 

@@ -28,12 +28,7 @@ fn run(hook: &Hook, state: &str) -> Result<()> {
     let output = rustix::fs::memfd_create(c"hook-output", rustix::fs::MemfdFlags::CLOEXEC)
         .while_doing(|| "make a file for its output")?;
     let output = std::fs::File::from(output);
-    let handle = || {
-        output
-            .try_clone()
-            .map(Stdio::from)
-            .while_doing(|| "share the file for its output")
-    };
+    let handle = || output.try_clone().map(Stdio::from).while_doing(|| "share the file for its output");
     let mut command = Command::new(&hook.path);
     command.stdin(Stdio::piped()).stdout(handle()?).stderr(handle()?);
     if let Some((name, arguments)) = hook.args.split_first() {
@@ -42,11 +37,7 @@ fn run(hook: &Hook, state: &str) -> Result<()> {
     // Without an env property a hook gets the caller's environment, as under runc.
     if !hook.env.is_empty() {
         command.env_clear();
-        command.envs(
-            hook.env
-                .iter()
-                .map(|entry| entry.split_once('=').unwrap_or((entry, ""))),
-        );
+        command.envs(hook.env.iter().map(|entry| entry.split_once('=').unwrap_or((entry, ""))));
     }
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
@@ -59,10 +50,7 @@ fn run(hook: &Hook, state: &str) -> Result<()> {
         child.kill()?;
         child.wait()?;
         let seconds = hook.timeout.unwrap_or_default();
-        return Err(Error::new(
-            Kind::Internal,
-            format!("it ran past its timeout of {seconds} s"),
-        ));
+        return Err(Error::new(Kind::Internal, format!("it ran past its timeout of {seconds} s")));
     }
     let status = child.wait()?;
     if status.success() {
@@ -74,9 +62,7 @@ fn run(hook: &Hook, state: &str) -> Result<()> {
 /// What the hook printed, for the error.
 fn said(mut output: std::fs::File) -> String {
     let mut bytes = Vec::new();
-    let read = output
-        .rewind()
-        .and_then(|()| output.take(QUOTED).read_to_end(&mut bytes));
+    let read = output.rewind().and_then(|()| output.take(QUOTED).read_to_end(&mut bytes));
     match (read, String::from_utf8_lossy(&bytes).trim()) {
         (Err(_), _) | (Ok(_), "") => String::new(),
         (Ok(_), text) => format!(", output: {text:?}"),

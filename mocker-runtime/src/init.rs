@@ -5,6 +5,7 @@
 
 mod console;
 mod device;
+pub(crate) mod enter;
 mod execve;
 mod group;
 mod join;
@@ -12,6 +13,7 @@ mod mask;
 mod mount;
 mod rootfs;
 mod settings;
+mod task;
 mod user;
 
 use std::os::fd::OwnedFd;
@@ -24,7 +26,9 @@ use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks;
 use crate::plan::Plan;
 use crate::sync::{End, FromInit, FromParent};
-use crate::sys::{clone, proc::Proc};
+use crate::sys::clone;
+pub(crate) use task::Settings;
+use task::Task;
 
 /// Whether the container gets a session keyring of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +50,12 @@ pub(crate) enum Switch {
 pub(crate) struct Init<'a> {
     plan: &'a Plan,
     record: Record,
-    sync: End,
     gate: Option<Gate>,
-    options: Options,
-    /// The host's, opened before its mounts are left behind
-    proc: Proc,
+    switch: Switch,
+    /// What is the same for a process that `exec` brings in
+    task: Task<'a>,
     /// The root of the container's root mount
     root: Option<OwnedFd>,
-    /// What the program is, found with the container's own PATH
-    program: Option<std::ffi::CString>,
 }
 
 /// A step's name, as errors tell it, and what it does.
@@ -65,7 +66,7 @@ const STEPS: &[Step] = &[
     ("begin", begin),                          // cgroups and id maps are the parent's work
     ("join the namespaces", join::namespaces), // before anything is changed in them
     ("become root of the user namespace", join::become_root), // needs the id maps
-    ("leave the parent's session", join::session), // before the terminal
+    ("leave the parent's session", |init| init.task.leave_session()), // before the terminal
     ("prepare the root file system", rootfs::prepare), // nothing reaches the host from here on
     ("mount the filesystems", mount::mount_all), // needs the host's paths
     ("make the devices", device::make_all),    // needs the mounts on /dev
@@ -75,72 +76,57 @@ const STEPS: &[Step] = &[
     ("set the sysctls", settings::sysctls),    // needs the host's /proc, writable
     ("set the names", settings::names),
     ("enter the root file system", rootfs::enter), // the host's paths end here
-    ("enter the working directory", user::enter_cwd), // it is made as root, while it can be made
+    ("enter the working directory", |init| init.task.enter_cwd()), // it is made as root, while it can be made
     ("mask the paths", mask::mask),                // after the last write below /proc
     ("make the root file system read-only", rootfs::make_readonly), // after the last mkdir
-    ("join a session keyring", settings::keyring),
-    ("set the limits", settings::limits), // needs the host's capabilities
-    ("become the user", user::become_user), // after all that needs a capability
-    ("find the program", execve::find),   // as the user
+    ("join a session keyring", |init| init.task.join_keyring()),
+    ("set the limits", |init| init.task.set_limits()), // needs the host's capabilities
+    ("become the user", |init| init.task.become_user()), // after all that needs a capability
+    ("find the program", |init| init.task.find_program()), // as the user
     ("get ready", ready),
 ];
 
 /// What happens when the word to start has come.
 const LAST: &[Step] = &[
     ("run the startContainer hooks", run_start_container_hooks),
-    ("run the program", execve::execve),
+    ("run the program", |init| init.task.execve()),
 ];
 
 /// Runs all steps; comes back never.
 pub(crate) fn run(plan: &Plan, record: Option<Record>, sync: End, gate: Option<Gate>, options: Options) -> ! {
-    let start = record
-        .ok_or_else(|| Error::new(Kind::Internal, "there is no record"))
-        .and_then(|record| Ok((record, Proc::open()?)));
-    match start {
-        Err(error) => {
-            sync.send(&FromInit::Failed(error)).ok();
-        }
-        Ok((record, proc)) => {
-            let mut init = Init {
-                plan,
-                record,
-                sync,
-                gate,
-                options,
-                proc,
-                root: None,
-                program: None,
-            };
+    let Options { console, preserve_fds, keyring, switch, .. } = options;
+    let keyring =
+        (keyring == Keyring::New).then(|| record.as_ref().map(|record| record.id.clone())).flatten();
+    match (record, Task::new(&plan.process, sync, Settings { console, preserve_fds, keyring })) {
+        (Some(record), Ok(task)) => {
+            let mut init = Init { plan, record, gate, switch, task, root: None };
             if let Err(error) = run_steps(&mut init, STEPS) {
-                init.sync.send(&FromInit::Failed(error)).ok();
+                init.task.fail(error);
             } else if let Err(error) = run_steps(&mut init, LAST) {
                 init.tell_starter(error);
             }
         }
+        (None, Ok(task)) => task.fail(Error::new(Kind::Internal, "there is no record")),
+        (_, Err(())) => {}
     }
     clone::exit_now(1)
 }
 
 fn run_steps(init: &mut Init<'_>, steps: &[Step]) -> Result<()> {
-    steps
-        .iter()
-        .try_for_each(|(name, step)| step(init).while_doing(|| *name))
+    steps.iter().try_for_each(|(name, step)| step(init).while_doing(|| *name))
 }
 
 impl Init<'_> {
     /// The container's root mount, once it is there.
     fn root(&self) -> Result<&OwnedFd> {
-        self.root
-            .as_ref()
-            .ok_or_else(|| Error::new(Kind::Internal, "the root file system is not there yet"))
+        self.root.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the root file system is not there yet"))
     }
 
     /// A failure after the record was saved goes to whoever said to start.
     fn tell_starter(&self, error: Error) {
         match &self.gate {
             Some(gate) => gate.report(&error),
-            // Nobody is left to tell if this fails.
-            None => drop(self.sync.send(&FromInit::Failed(error))),
+            None => self.task.fail(error),
         }
     }
 
@@ -151,7 +137,7 @@ impl Init<'_> {
 
 /// Waits for the parent's first word.
 fn begin(init: &mut Init<'_>) -> Result<()> {
-    match init.sync.wait_go()? {
+    match init.task.sync.wait_go()? {
         FromParent::Begin(pid) => {
             init.record.init = Some(InitRecord { pid, start_time: 0 });
             group::unshare(init)
@@ -165,29 +151,21 @@ fn run_outer_hooks(init: &mut Init<'_>) -> Result<()> {
     if hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && hooks.poststop.is_empty() {
         return Ok(());
     }
-    init.sync.send(&FromInit::RunHooks)?;
-    init.sync.wait_go().map(drop)
+    init.task.sync.send(&FromInit::RunHooks)?;
+    init.task.sync.wait_go().map(drop)
 }
 
 fn run_create_container_hooks(init: &mut Init<'_>) -> Result<()> {
-    hooks::run_all(
-        "createContainer",
-        &init.plan.hooks.create_container,
-        &init.state(Status::Creating),
-    )
+    hooks::run_all("createContainer", &init.plan.hooks.create_container, &init.state(Status::Creating))
 }
 
 /// Tells the parent, waits until the record is saved, then for the word to start.
 fn ready(init: &mut Init<'_>) -> Result<()> {
-    init.sync.send(&FromInit::Ready)?;
-    init.sync.wait_go()?;
+    init.task.sync.send(&FromInit::Ready)?;
+    init.task.sync.wait_go()?;
     init.gate.as_ref().map_or(Ok(()), Gate::wait)
 }
 
 fn run_start_container_hooks(init: &mut Init<'_>) -> Result<()> {
-    hooks::run_all(
-        "startContainer",
-        &init.plan.hooks.start_container,
-        &init.state(Status::Created),
-    )
+    hooks::run_all("startContainer", &init.plan.hooks.start_container, &init.state(Status::Created))
 }

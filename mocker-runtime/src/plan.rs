@@ -73,11 +73,7 @@ impl Plan {
         let owner = ids.as_ref().map_or((0, 0), ids::Maps::root_in_container);
         Ok(Self {
             oci_version: config.oci_version.to_string(),
-            annotations: config
-                .annotations
-                .iter()
-                .map(|(k, v)| (k.to_string(), v.to_string()))
-                .collect(),
+            annotations: config.annotations.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
             hostname: name("hostname", config.hostname.as_deref(), &namespaces)?,
             domainname: name("domainname", config.domainname.as_deref(), &namespaces)?,
             rootfs: rootfs(config, bundle)?,
@@ -99,9 +95,9 @@ impl Plan {
 fn name(what: &str, value: Option<&str>, namespaces: &namespaces::Namespaces) -> Result<Option<String>> {
     match value {
         None | Some("") => Ok(None),
-        Some(_) if !namespaces.has(libc::CLONE_NEWUTS) => Err(Error::invalid(format!(
-            "{what} is set, but linux.namespaces has no uts namespace"
-        ))),
+        Some(_) if !namespaces.has(libc::CLONE_NEWUTS) => {
+            Err(Error::invalid(format!("{what} is set, but linux.namespaces has no uts namespace")))
+        }
         Some(value) => Ok(Some(value.to_owned())),
     }
 }
@@ -110,25 +106,16 @@ fn rootfs(config: &Config<'_>, bundle: &Path) -> Result<Rootfs> {
     let Some(root) = &config.root else {
         return Err(Error::invalid("config.json has no root"));
     };
-    let wanted = config
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.rootfs_propagation.as_deref())
-        .unwrap_or_default();
+    let wanted =
+        config.linux.as_ref().and_then(|linux| linux.rootfs_propagation.as_deref()).unwrap_or_default();
     let propagation = match wanted {
         "" => "rslave",
         other => other,
     };
     let propagation = mounts::propagation(propagation).ok_or_else(|| {
-        Error::invalid(format!(
-            "linux.rootfsPropagation {propagation:?} is not a propagation"
-        ))
+        Error::invalid(format!("linux.rootfsPropagation {propagation:?} is not a propagation"))
     })?;
-    Ok(Rootfs {
-        path: bundle.join(&*root.path),
-        readonly: root.readonly,
-        propagation,
-    })
+    Ok(Rootfs { path: bundle.join(&*root.path), readonly: root.readonly, propagation })
 }
 
 /// Paths in the container must be absolute (config-linux.md "Masked Paths", "Readonly Paths").
@@ -137,10 +124,7 @@ fn paths(what: &str, given: &[crate::bundle::config::Text<'_>]) -> Result<Vec<Pa
         .iter()
         .map(|path| match path.starts_with('/') {
             true => Ok(PathBuf::from(&**path)),
-            false => Err(Error::invalid(format!(
-                "linux.{what} has {:?}, which is not absolute",
-                &**path
-            ))),
+            false => Err(Error::invalid(format!("linux.{what} has {:?}, which is not absolute", &**path))),
         })
         .collect()
 }
@@ -168,9 +152,7 @@ fn sysctl(linux: &Linux<'_>, namespaces: &namespaces::Namespaces) -> Result<Vec<
             key if key.starts_with("net.") => libc::CLONE_NEWNET,
             "kernel.domainname" => libc::CLONE_NEWUTS,
             "kernel.hostname" => {
-                return Err(Error::invalid(
-                    "sysctl kernel.hostname is what the property hostname is for",
-                ));
+                return Err(Error::invalid("sysctl kernel.hostname is what the property hostname is for"));
             }
             _ => {
                 return Err(Error::invalid(format!(
@@ -232,10 +214,7 @@ mod tests {
     fn a_sysctl_key_with_dots_in_an_interface_name_is_spelled_with_slashes() {
         for (key, file) in [
             ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
-            (
-                "net/ipv4/conf/eth0.1/forwarding",
-                "net/ipv4/conf/eth0.1/forwarding",
-            ),
+            ("net/ipv4/conf/eth0.1/forwarding", "net/ipv4/conf/eth0.1/forwarding"),
         ] {
             assert_eq!(sysctl_file(key), file);
         }

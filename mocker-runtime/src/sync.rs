@@ -58,9 +58,7 @@ impl End {
     /// Sends one message.
     pub(crate) fn send(&self, message: &impl Serialize) -> Result<()> {
         let bytes = serde_json::to_vec(message).while_doing(|| "write a message")?;
-        rustix::net::send(&self.0, &bytes, SendFlags::NOSIGNAL)
-            .map(drop)
-            .while_doing(|| "send a message")
+        rustix::net::send(&self.0, &bytes, SendFlags::NOSIGNAL).map(drop).while_doing(|| "send a message")
     }
 
     /// Waits for a message; None when the other side is gone.
@@ -75,16 +73,13 @@ impl End {
         };
         match bytes.get(..n) {
             None | Some([]) => Ok(None),
-            Some(bytes) => serde_json::from_slice(bytes)
-                .while_doing(|| "read a message")
-                .map(Some),
+            Some(bytes) => serde_json::from_slice(bytes).while_doing(|| "read a message").map(Some),
         }
     }
 
     /// Init's side: waits for the word to go on; a parent that is gone ends init too.
     pub(crate) fn wait_go(&self) -> Result<FromParent> {
-        self.receive()?
-            .ok_or_else(|| Error::new(Kind::Internal, "the parent is gone"))
+        self.receive()?.ok_or_else(|| Error::new(Kind::Internal, "the parent is gone"))
     }
 }
 

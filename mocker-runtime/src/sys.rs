@@ -23,8 +23,6 @@ fn check(result: libc::c_long) -> std::result::Result<libc::c_long, Errno> {
     if result >= 0 {
         return Ok(result);
     }
-    let errno = std::io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EINVAL);
+    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
     Err(Errno::from_raw_os_error(errno))
 }

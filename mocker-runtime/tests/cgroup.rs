@@ -19,18 +19,8 @@ const LIMITS: [(&str, i64, [&str; 3], [&str; 2]); 3] = [
         ["memory", "memory.limit_in_bytes", "67108864"],
         ["memory.max", "67108864"],
     ),
-    (
-        "/linux/resources/pids/limit",
-        23,
-        ["pids", "pids.max", "23"],
-        ["pids.max", "23"],
-    ),
-    (
-        "/linux/resources/cpu/shares",
-        512,
-        ["cpu", "cpu.shares", "512"],
-        ["cpu.weight", "59"],
-    ),
+    ("/linux/resources/pids/limit", 23, ["pids", "pids.max", "23"], ["pids.max", "23"]),
+    ("/linux/resources/cpu/shares", 512, ["cpu", "cpu.shares", "512"], ["cpu.weight", "59"]),
 ];
 
 /// A path below every hierarchy that no other test uses.
@@ -41,11 +31,7 @@ fn own_path(bundle: &Bundle) -> String {
 /// The container's directory.
 fn dir(bundle: &Bundle, controller: &str) -> PathBuf {
     let root = Path::new("/sys/fs/cgroup");
-    let mount = if Need::CgroupV2.is_met() {
-        root.to_owned()
-    } else {
-        root.join(controller)
-    };
+    let mount = if Need::CgroupV2.is_met() { root.to_owned() } else { root.join(controller) };
     mount.join(own_path(bundle).trim_start_matches('/'))
 }
 
@@ -62,19 +48,11 @@ fn limits_are_written(test: &str, need: Need) {
     bundle.start();
     let pid = bundle.state()["pid"].to_string();
     for (pointer, _, [controller, file, want], [file_2, want_2]) in LIMITS {
-        let (file, want) = if need == Need::CgroupV2 {
-            (file_2, want_2)
-        } else {
-            (file, want)
-        };
+        let (file, want) = if need == Need::CgroupV2 { (file_2, want_2) } else { (file, want) };
         let dir = dir(&bundle, controller);
         let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap();
         assert_eq!(read(file).trim(), want, "{pointer}");
-        assert!(
-            read("cgroup.procs").lines().any(|line| line == pid),
-            "init is not in {}",
-            dir.display()
-        );
+        assert!(read("cgroup.procs").lines().any(|line| line == pid), "init is not in {}", dir.display());
     }
     bundle.call(&["delete", "--force", &bundle.id]).ok();
     bundle.assert_nothing_left();
@@ -116,10 +94,7 @@ fn no_more_processes_than_allowed_can_be_made() {
 
 #[test]
 fn a_device_that_no_rule_allows_cannot_be_opened_and_an_allowed_one_can() {
-    if skip(
-        "a_device_that_no_rule_allows_cannot_be_opened_and_an_allowed_one_can",
-        Need::Root,
-    ) {
+    if skip("a_device_that_no_rule_allows_cannot_be_opened_and_an_allowed_one_can", Need::Root) {
         return;
     }
     // 1:11 is /dev/kmsg: there on every kernel, and not among the default devices
@@ -131,10 +106,7 @@ fn a_device_that_no_rule_allows_cannot_be_opened_and_an_allowed_one_can() {
         }
     }
     let denied = bundle.run();
-    assert!(
-        denied.err.contains("Operation not permitted") && !denied.out.contains("opened"),
-        "{denied:?}"
-    );
+    assert!(denied.err.contains("Operation not permitted") && !denied.out.contains("opened"), "{denied:?}");
 
     let rule = json!({ "allow": true, "type": "c", "major": 1, "minor": 11, "access": "r" });
     let allowed = bundle.set("/linux/resources/devices/-", rule);
@@ -144,10 +116,7 @@ fn a_device_that_no_rule_allows_cannot_be_opened_and_an_allowed_one_can() {
 
 #[test]
 fn a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone() {
-    if skip(
-        "a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone",
-        Need::Root,
-    ) {
+    if skip("a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone", Need::Root) {
         return;
     }
     let first = Bundle::new(&["sleep", "1000"]);
@@ -156,19 +125,13 @@ fn a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone() {
     first.start();
     let second = Bundle::new(&["true"]).set("/linux/cgroupsPath", json!(path));
     let call = second.run();
-    assert!(
-        call.err.contains(&format!("{path} has processes in it")),
-        "{call:?}"
-    );
+    assert!(call.err.contains(&format!("{path} has processes in it")), "{call:?}");
     assert_eq!(first.status(), "running");
 }
 
 #[test]
 fn a_limit_that_the_host_cannot_apply_names_controller_and_file() {
-    if skip(
-        "a_limit_that_the_host_cannot_apply_names_controller_and_file",
-        Need::Root,
-    ) {
+    if skip("a_limit_that_the_host_cannot_apply_names_controller_and_file", Need::Root) {
         return;
     }
     let bundle =

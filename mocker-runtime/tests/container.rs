@@ -17,10 +17,7 @@ fn prints(line: &str, change: impl FnOnce(Bundle) -> Bundle, want: &str) {
 
 #[test]
 fn masked_paths_are_empty_and_readonly_paths_refuse_writes() {
-    if skip(
-        "masked_paths_are_empty_and_readonly_paths_refuse_writes",
-        Need::Root,
-    ) {
+    if skip("masked_paths_are_empty_and_readonly_paths_refuse_writes", Need::Root) {
         return;
     }
     prints(
@@ -58,10 +55,8 @@ fn a_planted_dev_null_does_not_unmask() {
 
 #[test]
 fn bind_mounts_of_files_and_directories_appear_where_links_of_the_image_lead_inside_it() {
-    if skip(
-        "bind_mounts_of_files_and_directories_appear_where_links_of_the_image_lead_inside_it",
-        Need::Root,
-    ) {
+    if skip("bind_mounts_of_files_and_directories_appear_where_links_of_the_image_lead_inside_it", Need::Root)
+    {
         return;
     }
     let bundle = Bundle::shell("cat /etc/resolv.conf; cat /run/resolve/stub; cat /data/file");
@@ -70,9 +65,12 @@ fn bind_mounts_of_files_and_directories_appear_where_links_of_the_image_lead_ins
     // a dangling link, as distributions with a local resolver have it
     std::os::unix::fs::symlink("../run/resolve/stub", bundle.rootfs("etc/resolv.conf")).unwrap();
     std::os::unix::fs::symlink("../../../../../outside", bundle.rootfs("data")).unwrap();
-    let bundle = bundle
-        .mount(mount("bind", "file", "/etc/resolv.conf", &["bind", "ro"]))
-        .mount(mount("bind", ".", "/data", &["rbind", "ro"]));
+    let bundle = bundle.mount(mount("bind", "file", "/etc/resolv.conf", &["bind", "ro"])).mount(mount(
+        "bind",
+        ".",
+        "/data",
+        &["rbind", "ro"],
+    ));
     let call = bundle.run();
     assert_eq!(call.out, "bound\n".repeat(3), "{call:?}");
     assert!(!fs::exists("/outside").unwrap());
@@ -80,10 +78,7 @@ fn bind_mounts_of_files_and_directories_appear_where_links_of_the_image_lead_ins
 
 #[test]
 fn a_recursive_read_only_mount_covers_what_is_mounted_below_it() {
-    if skip(
-        "a_recursive_read_only_mount_covers_what_is_mounted_below_it",
-        Need::Root,
-    ) {
+    if skip("a_recursive_read_only_mount_covers_what_is_mounted_below_it", Need::Root) {
         return;
     }
     for (option, want) in [("ro", "written\n"), ("rro", "refused\n")] {
@@ -99,22 +94,15 @@ fn a_recursive_read_only_mount_covers_what_is_mounted_below_it() {
             bundle.id
         );
         let mut shell = in_mount_namespace("sh");
-        let call: common::Call = shell
-            .args(["-c", &line])
-            .current_dir(bundle.path())
-            .output()
-            .unwrap()
-            .into();
+        let call: common::Call =
+            shell.args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
         assert_eq!(call.out, want, "{option}: {call:?}");
     }
 }
 
 #[test]
 fn a_tmpfs_with_tmpcopyup_begins_with_what_the_image_has_there() {
-    if skip(
-        "a_tmpfs_with_tmpcopyup_begins_with_what_the_image_has_there",
-        Need::Root,
-    ) {
+    if skip("a_tmpfs_with_tmpcopyup_begins_with_what_the_image_has_there", Need::Root) {
         return;
     }
     let bundle = Bundle::shell(
@@ -126,42 +114,25 @@ fn a_tmpfs_with_tmpcopyup_begins_with_what_the_image_has_there() {
     std::os::unix::fs::chown(bundle.rootfs("data/deep"), Some(12), Some(34)).unwrap();
     let bundle = bundle.mount(mount("tmpfs", "tmpfs", "/data", &["tmpcopyup"]));
     let call = bundle.run();
-    assert_eq!(
-        (call.code, call.out.as_str()),
-        (0, "content\n755 12 34\ndeep/file\n"),
-        "{call:?}"
-    );
-    assert!(
-        !fs::exists(bundle.rootfs("data/new")).unwrap(),
-        "the image was written to"
-    );
+    assert_eq!((call.code, call.out.as_str()), (0, "content\n755 12 34\ndeep/file\n"), "{call:?}");
+    assert!(!fs::exists(bundle.rootfs("data/new")).unwrap(), "the image was written to");
 }
 
 #[test]
 fn a_read_only_root_refuses_writes_and_the_working_directory_is_made_all_the_same() {
-    if skip(
-        "a_read_only_root_refuses_writes_and_the_working_directory_is_made_all_the_same",
-        Need::Root,
-    ) {
+    if skip("a_read_only_root_refuses_writes_and_the_working_directory_is_made_all_the_same", Need::Root) {
         return;
     }
     prints(
         "pwd; touch /x 2>/dev/null || echo refused",
-        |bundle| {
-            bundle
-                .set("/root/readonly", json!(true))
-                .set("/process/cwd", json!("/made/here"))
-        },
+        |bundle| bundle.set("/root/readonly", json!(true)).set("/process/cwd", json!("/made/here")),
         "/made/here\nrefused\n",
     );
 }
 
 #[test]
 fn the_program_has_the_user_groups_umask_limits_and_rights_of_the_config() {
-    if skip(
-        "the_program_has_the_user_groups_umask_limits_and_rights_of_the_config",
-        Need::Root,
-    ) {
+    if skip("the_program_has_the_user_groups_umask_limits_and_rights_of_the_config", Need::Root) {
         return;
     }
     let look = "id -u; id -g; id -G; umask; ulimit -n; cat /proc/self/oom_score_adj; echo $HOME";
@@ -169,20 +140,14 @@ fn the_program_has_the_user_groups_umask_limits_and_rights_of_the_config() {
         look,
         |bundle| {
             fs::create_dir(bundle.rootfs("etc")).unwrap();
-            fs::write(
-                bundle.rootfs("etc/passwd"),
-                "a:x:1:1::/one:/bin/sh\nb:x:7:8:B,,:/home/b:/bin/sh\n",
-            )
-            .unwrap();
+            fs::write(bundle.rootfs("etc/passwd"), "a:x:1:1::/one:/bin/sh\nb:x:7:8:B,,:/home/b:/bin/sh\n")
+                .unwrap();
             bundle
                 .set(
                     "/process/user",
                     json!({ "uid": 7, "gid": 8, "umask": 0o027, "additionalGids": [9, 10] }),
                 )
-                .set(
-                    "/process/rlimits",
-                    json!([{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 64 }]),
-                )
+                .set("/process/rlimits", json!([{ "type": "RLIMIT_NOFILE", "soft": 64, "hard": 64 }]))
                 .set("/process/oomScoreAdj", json!(100))
         },
         "7\n8\n8 9 10\n0027\n64\n100\n/home/b\n",
@@ -199,9 +164,7 @@ fn a_user_who_is_not_root_keeps_only_ambient_rights() {
     prints(
         "while read -r name value; do case $name in Cap*|NoNewPrivs:) echo $name $value;; esac; done </proc/self/status",
         |bundle| {
-            bundle
-                .set("/process/user", json!({ "uid": 7, "gid": 8 }))
-                .set("/process/capabilities", sets)
+            bundle.set("/process/user", json!({ "uid": 7, "gid": 8 })).set("/process/capabilities", sets)
         },
         "CapInh: 0000000000000020\nCapPrm: 0000000000000020\nCapEff: 0000000000000020\n\
          CapBnd: 0000000000000020\nCapAmb: 0000000000000020\nNoNewPrivs: 1\n",
@@ -210,10 +173,7 @@ fn a_user_who_is_not_root_keeps_only_ambient_rights() {
 
 #[test]
 fn names_and_sysctls_are_the_containers_and_not_the_machines() {
-    if skip(
-        "names_and_sysctls_are_the_containers_and_not_the_machines",
-        Need::Root,
-    ) {
+    if skip("names_and_sysctls_are_the_containers_and_not_the_machines", Need::Root) {
         return;
     }
     let before = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
@@ -258,10 +218,7 @@ fn a_user_namespace_maps_ids_and_files_belong_to_its_root() {
 
 #[test]
 fn namespaces_of_another_container_can_be_joined_by_path() {
-    if skip(
-        "namespaces_of_another_container_can_be_joined_by_path",
-        Need::Root,
-    ) {
+    if skip("namespaces_of_another_container_can_be_joined_by_path", Need::Root) {
         return;
     }
     let first = Bundle::new(&["sleep", "1000"]).set("/hostname", json!("first"));
@@ -280,10 +237,7 @@ fn namespaces_of_another_container_can_be_joined_by_path() {
         let link = fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
         assert!(call.out.contains(link.to_str().unwrap()), "{kind}: {call:?}");
     }
-    assert!(
-        call.out.contains("first\n") && call.out.contains("sleep 1000"),
-        "{call:?}"
-    );
+    assert!(call.out.contains("first\n") && call.out.contains("sleep 1000"), "{call:?}");
     assert_eq!(first.status(), "running");
 }
 
@@ -297,10 +251,7 @@ fn a_time_namespace_has_its_offset_and_the_hooks_have_the_hosts_time() {
         .set("/linux/namespaces/-", json!({ "type": "time" }))
         .set("/linux/timeOffsets", json!({ "boottime": { "secs": 5_000_000 } }));
     let call = bundle.run();
-    assert!(
-        call.out.trim().parse::<u64>().is_ok_and(|up| up >= 5_000_000),
-        "{call:?}"
-    );
+    assert!(call.out.trim().parse::<u64>().is_ok_and(|up| up >= 5_000_000), "{call:?}");
 }
 
 #[test]
@@ -311,13 +262,7 @@ fn hooks_run_in_their_order_with_the_state_on_stdin() {
     let bundle = Bundle::shell("echo program >>/log");
     let log = bundle.rootfs("log");
     let mut bundle = bundle;
-    for phase in [
-        "prestart",
-        "createRuntime",
-        "createContainer",
-        "poststart",
-        "poststop",
-    ] {
+    for phase in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
         let shell = format!("state=$(cat); echo \"{phase} $state\" >>{}", log.display());
         let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", shell], "env": ["PATH=/usr/bin:/bin"] }]);
         bundle = bundle.set(&format!("/hooks/{phase}"), hook);
@@ -344,20 +289,13 @@ fn hooks_run_in_their_order_with_the_state_on_stdin() {
         ("poststart", "running"),
         ("poststop", "stopped"),
     ];
-    assert_eq!(
-        seen,
-        want.map(|(phase, status)| (phase.to_owned(), status.to_owned())),
-        "{text}"
-    );
+    assert_eq!(seen, want.map(|(phase, status)| (phase.to_owned(), status.to_owned())), "{text}");
     bundle.assert_nothing_left();
 }
 
 #[test]
 fn a_failing_hook_ends_create_with_its_output_and_poststop_runs() {
-    if skip(
-        "a_failing_hook_ends_create_with_its_output_and_poststop_runs",
-        Need::Root,
-    ) {
+    if skip("a_failing_hook_ends_create_with_its_output_and_poststop_runs", Need::Root) {
         return;
     }
     let bundle = Bundle::new(&["true"]);
@@ -383,18 +321,13 @@ fn a_hook_past_its_timeout_is_killed() {
     let bundle = Bundle::new(&["true"]).set("/hooks/createContainer", hook);
     let want =
         "run the hooks inside: run the createContainer hook /bin/sleep: it ran past its timeout of 1 s";
-    bundle
-        .run()
-        .fails(&format!("create container {}: {want}", bundle.id));
+    bundle.run().fails(&format!("create container {}: {want}", bundle.id));
     bundle.assert_nothing_left();
 }
 
 #[test]
 fn descriptors_of_the_caller_do_not_reach_the_container_but_for_those_it_may_keep() {
-    if skip(
-        "descriptors_of_the_caller_do_not_reach_the_container_but_for_those_it_may_keep",
-        Need::Root,
-    ) {
+    if skip("descriptors_of_the_caller_do_not_reach_the_container_but_for_those_it_may_keep", Need::Root) {
         return;
     }
     let bundle = Bundle::shell("for fd in 3 4 5; do test -e /proc/self/fd/$fd && echo $fd; done; true");
@@ -406,11 +339,6 @@ fn descriptors_of_the_caller_do_not_reach_the_container_but_for_those_it_may_kee
         bundle.id
     );
     let mut shell = std::process::Command::new("sh");
-    let call: common::Call = shell
-        .args(["-c", &line])
-        .current_dir(bundle.path())
-        .output()
-        .unwrap()
-        .into();
+    let call: common::Call = shell.args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
     assert_eq!(call.ok(), "3\n4\n");
 }

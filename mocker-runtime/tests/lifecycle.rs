@@ -34,26 +34,18 @@ fn a_container_walks_from_created_to_deleted() {
     bundle.wait_for("stopped");
     assert_eq!(bundle.state()["pid"], 0);
     bundle.call(&["delete", &bundle.id]).ok();
-    bundle
-        .call(&["state", &bundle.id])
-        .fails(&format!("container {} does not exist", bundle.id));
+    bundle.call(&["state", &bundle.id]).fails(&format!("container {} does not exist", bundle.id));
     bundle.assert_nothing_left();
 }
 
 #[test]
 fn delete_of_a_running_container_fails_and_leaves_it_running() {
-    if skip(
-        "delete_of_a_running_container_fails_and_leaves_it_running",
-        Need::Root,
-    ) {
+    if skip("delete_of_a_running_container_fails_and_leaves_it_running", Need::Root) {
         return;
     }
     let bundle = Bundle::new(&["sleep", "1000"]);
     bundle.start();
-    let want = format!(
-        "delete container {}: cannot delete a container that is running",
-        bundle.id
-    );
+    let want = format!("delete container {}: cannot delete a container that is running", bundle.id);
     bundle.call(&["delete", &bundle.id]).fails(&want);
     assert_eq!(bundle.status(), "running");
     bundle.call(&["delete", "--force", &bundle.id]).ok();
@@ -62,10 +54,7 @@ fn delete_of_a_running_container_fails_and_leaves_it_running() {
 
 #[test]
 fn a_created_container_can_be_deleted_and_its_program_never_runs() {
-    if skip(
-        "a_created_container_can_be_deleted_and_its_program_never_runs",
-        Need::Root,
-    ) {
+    if skip("a_created_container_can_be_deleted_and_its_program_never_runs", Need::Root) {
         return;
     }
     let bundle = Bundle::shell("echo ran");
@@ -82,22 +71,15 @@ fn start_is_for_created_containers_only() {
     }
     let bundle = Bundle::new(&["sleep", "1000"]);
     bundle.start();
-    bundle
-        .call(&["start", &bundle.id])
-        .fails("cannot start an already running container");
+    bundle.call(&["start", &bundle.id]).fails("cannot start an already running container");
     bundle.call(&["kill", &bundle.id, "9"]).ok();
     bundle.wait_for("stopped");
-    bundle
-        .call(&["start", &bundle.id])
-        .fails("cannot start a container that has stopped");
+    bundle.call(&["start", &bundle.id]).fails("cannot start a container that has stopped");
 }
 
 #[test]
 fn kill_of_a_stopped_container_is_an_error_in_the_words_that_managers_look_for() {
-    if skip(
-        "kill_of_a_stopped_container_is_an_error_in_the_words_that_managers_look_for",
-        Need::Root,
-    ) {
+    if skip("kill_of_a_stopped_container_is_an_error_in_the_words_that_managers_look_for", Need::Root) {
         return;
     }
     let bundle = Bundle::new(&["true"]);
@@ -109,18 +91,12 @@ fn kill_of_a_stopped_container_is_an_error_in_the_words_that_managers_look_for()
 
 #[test]
 fn an_id_in_use_is_refused_and_its_container_stays_as_it_is() {
-    if skip(
-        "an_id_in_use_is_refused_and_its_container_stays_as_it_is",
-        Need::Root,
-    ) {
+    if skip("an_id_in_use_is_refused_and_its_container_stays_as_it_is", Need::Root) {
         return;
     }
     let bundle = Bundle::new(&["sleep", "1000"]);
     bundle.start();
-    let want = format!(
-        "create container {0}: container with given ID already exists: {0}",
-        bundle.id
-    );
+    let want = format!("create container {0}: container with given ID already exists: {0}", bundle.id);
     bundle.call(&["create", &bundle.id]).fails(&want);
     assert_eq!(bundle.status(), "running");
 }
@@ -129,9 +105,7 @@ fn an_id_in_use_is_refused_and_its_container_stays_as_it_is() {
 fn an_unknown_id_is_an_error_for_every_verb_but_a_forced_delete() {
     let bundle = Bundle::new(&["true"]);
     for verb in ["state", "start", "kill", "delete"] {
-        bundle
-            .call(&[verb, "no-such"])
-            .fails("container no-such does not exist");
+        bundle.call(&[verb, "no-such"]).fails("container no-such does not exist");
     }
     bundle.call(&["delete", "--force", "no-such"]).ok();
 }
@@ -143,10 +117,7 @@ fn the_pid_file_is_there_and_whole_when_create_returns() {
     }
     let bundle = Bundle::new(&["sleep", "1000"]);
     // a relative path belongs to the caller's working directory, which here is the bundle
-    bundle
-        .write()
-        .call_detached(&["create", "--pid-file", "pid", &bundle.id])
-        .ok();
+    bundle.write().call_detached(&["create", "--pid-file", "pid", &bundle.id]).ok();
     let pid = fs::read_to_string(bundle.path().join("pid")).unwrap();
     assert_eq!(json!(pid.parse::<i32>().unwrap()), bundle.state()["pid"]);
 }
@@ -161,10 +132,8 @@ fn a_failed_start_says_why_and_the_container_is_stopped() {
     fs::write(&file, "no program").unwrap();
     fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     bundle.create().ok();
-    let want = format!(
-        "start container {}: run the program: exec: \"/bin/garbage\": Exec format error",
-        bundle.id
-    );
+    let want =
+        format!("start container {}: run the program: exec: \"/bin/garbage\": Exec format error", bundle.id);
     bundle.call(&["start", &bundle.id]).fails(&want);
     bundle.wait_for("stopped");
     bundle.call(&["delete", &bundle.id]).ok();
@@ -173,38 +142,25 @@ fn a_failed_start_says_why_and_the_container_is_stopped() {
 
 #[test]
 fn what_a_killed_create_leaves_is_seen_as_creating_and_can_be_deleted() {
-    if skip(
-        "what_a_killed_create_leaves_is_seen_as_creating_and_can_be_deleted",
-        Need::Root,
-    ) {
+    if skip("what_a_killed_create_leaves_is_seen_as_creating_and_can_be_deleted", Need::Root) {
         return;
     }
     let bundle = Bundle::new(&["sleep", "1000"]);
     let gate = bundle.path().join("gate");
     // the hook holds create up between the clone and the record of init
-    let script = format!(
-        "touch {0}.there; while test -e {0}; do sleep 0.01; done",
-        gate.display()
-    );
+    let script = format!("touch {0}.there; while test -e {0}; do sleep 0.01; done", gate.display());
     let hook = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] }]);
     let bundle = bundle.set("/hooks/createRuntime", hook);
     fs::write(&gate, "").unwrap();
     bundle.write();
-    let mut create = bundle
-        .command(&["create", &bundle.id])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut create =
+        bundle.command(&["create", &bundle.id]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let there = bundle.path().join("gate.there");
     wait_until(LIMIT, "the hook", || fs::exists(&there).unwrap()).unwrap();
     assert_eq!(bundle.status(), "creating");
     let want = format!("delete container {}: ", bundle.id);
     assert!(
-        !bundle
-            .call(&["delete", "--force", &bundle.id])
-            .err
-            .contains(&want),
+        !bundle.call(&["delete", "--force", &bundle.id]).err.contains(&want),
         "a create at work is not disturbed"
     );
     create.kill().unwrap();
@@ -222,30 +178,17 @@ fn what_a_killed_create_leaves_is_seen_as_creating_and_can_be_deleted() {
 fn errors_go_to_the_log_as_one_object_on_one_line() {
     let bundle = Bundle::new(&["true"]);
     let log = bundle.path().join("log.json");
-    let words = [
-        "--log",
-        log.to_str().unwrap(),
-        "--log-format",
-        "json",
-        "state",
-        "no-such",
-    ];
+    let words = ["--log", log.to_str().unwrap(), "--log-format", "json", "state", "no-such"];
     bundle.call(&words).fails("container no-such does not exist");
     let text = fs::read_to_string(&log).unwrap();
     let line: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        (&line["level"], &line["msg"]),
-        (&json!("error"), &json!("container no-such does not exist"))
-    );
+    assert_eq!((&line["level"], &line["msg"]), (&json!("error"), &json!("container no-such does not exist")));
     assert!(line["time"].as_str().unwrap().ends_with('Z'));
 }
 
 #[test]
 fn the_standard_streams_are_the_containers_and_the_runtime_keeps_none_open() {
-    if skip(
-        "the_standard_streams_are_the_containers_and_the_runtime_keeps_none_open",
-        Need::Root,
-    ) {
+    if skip("the_standard_streams_are_the_containers_and_the_runtime_keeps_none_open", Need::Root) {
         return;
     }
     let bundle = Bundle::new(&["cat"]);
@@ -265,10 +208,7 @@ fn the_standard_streams_are_the_containers_and_the_runtime_keeps_none_open() {
 
 #[test]
 fn a_signal_to_the_foreground_runtime_reaches_the_container() {
-    if skip(
-        "a_signal_to_the_foreground_runtime_reaches_the_container",
-        Need::Root,
-    ) {
+    if skip("a_signal_to_the_foreground_runtime_reaches_the_container", Need::Root) {
         return;
     }
     let bundle = Bundle::shell("trap 'exit 9' TERM; touch /ready; while true; do sleep 0.01; done");
@@ -283,18 +223,10 @@ fn a_signal_to_the_foreground_runtime_reaches_the_container() {
 
 #[test]
 fn the_exit_status_is_the_programs_own_or_128_and_the_signal() {
-    if skip(
-        "the_exit_status_is_the_programs_own_or_128_and_the_signal",
-        Need::Root,
-    ) {
+    if skip("the_exit_status_is_the_programs_own_or_128_and_the_signal", Need::Root) {
         return;
     }
-    for (line, code) in [
-        ("exit 42", 42),
-        ("exit 0", 0),
-        ("exit 255", 255),
-        ("sleep 0.05", 0),
-    ] {
+    for (line, code) in [("exit 42", 42), ("exit 0", 0), ("exit 255", 255), ("sleep 0.05", 0)] {
         let bundle = Bundle::shell(line);
         assert_eq!(bundle.run().code, code, "{line}");
         bundle.assert_nothing_left();
@@ -302,20 +234,15 @@ fn the_exit_status_is_the_programs_own_or_128_and_the_signal() {
     // The first process of a pid namespace ignores what it does not handle; from outside KILL always works.
     let bundle = Bundle::new(&["sleep", "1000"]);
     let mut child = bundle.write().command(&["run", &bundle.id]).spawn().unwrap();
-    wait_until(LIMIT, "the container", || {
-        bundle.call(&["state", &bundle.id]).out.contains("running")
-    })
-    .unwrap();
+    wait_until(LIMIT, "the container", || bundle.call(&["state", &bundle.id]).out.contains("running"))
+        .unwrap();
     bundle.call(&["kill", &bundle.id, "KILL"]).ok();
     assert_eq!(child.wait().unwrap().code(), Some(137));
 }
 
 #[test]
 fn a_directory_as_the_only_word_is_the_bundle_and_the_id_is_made_up() {
-    if skip(
-        "a_directory_as_the_only_word_is_the_bundle_and_the_id_is_made_up",
-        Need::Root,
-    ) {
+    if skip("a_directory_as_the_only_word_is_the_bundle_and_the_id_is_made_up", Need::Root) {
         return;
     }
     // terminal true as images have it, and no terminal here: plain pipes
@@ -331,11 +258,7 @@ fn a_directory_as_the_only_word_is_the_bundle_and_the_id_is_made_up() {
             .output()
             .unwrap()
             .into();
-        assert_eq!(
-            (call.code, call.out.as_str()),
-            (5, "one\nnot a tty\n"),
-            "{call:?}"
-        );
+        assert_eq!((call.code, call.out.as_str()), (5, "one\nnot a tty\n"), "{call:?}");
     }
     bundle.assert_nothing_left();
 }
@@ -346,10 +269,7 @@ fn a_detached_run_returns_at_once_and_keep_keeps() {
         return;
     }
     let bundle = Bundle::new(&["sleep", "1000"]);
-    bundle
-        .write()
-        .call_detached(&["run", "--detach", &bundle.id])
-        .ok();
+    bundle.write().call_detached(&["run", "--detach", &bundle.id]).ok();
     assert_eq!(bundle.status(), "running");
 
     let kept = Bundle::new(&["true"]);

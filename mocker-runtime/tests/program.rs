@@ -9,10 +9,7 @@ use conformance::host::{Need, in_mount_namespace, skip};
 
 /// A little-endian number at an offset of the file.
 fn number(file: &[u8], at: usize, length: usize) -> usize {
-    file[at..at + length]
-        .iter()
-        .rev()
-        .fold(0, |value, byte| (value << 8) | usize::from(*byte))
+    file[at..at + length].iter().rev().fold(0, |value, byte| (value << 8) | usize::from(*byte))
 }
 
 /// elf(5), 64 bits: type, offset and length of every program header.
@@ -20,13 +17,7 @@ fn segments(file: &[u8]) -> Vec<(usize, usize, usize)> {
     let (table, size, count) = (number(file, 32, 8), number(file, 54, 2), number(file, 56, 2));
     (0..count)
         .map(|n| table + n * size)
-        .map(|at| {
-            (
-                number(file, at, 4),
-                number(file, at + 8, 8),
-                number(file, at + 32, 8),
-            )
-        })
+        .map(|at| (number(file, at, 4), number(file, at + 8, 8), number(file, at + 32, 8)))
         .collect()
 }
 
@@ -40,13 +31,8 @@ fn the_program_is_one_static_file() {
     for (kind, offset, length) in segments(&file) {
         assert_ne!(kind, PT_INTERP, "it asks for a loader");
         if kind == PT_DYNAMIC {
-            let tags = (offset..offset + length)
-                .step_by(16)
-                .map(|at| number(&file, at, 8));
-            assert!(
-                !tags.take_while(|tag| *tag != 0).any(|tag| tag == DT_NEEDED),
-                "it needs a library"
-            );
+            let tags = (offset..offset + length).step_by(16).map(|at| number(&file, at, 8));
+            assert!(!tags.take_while(|tag| *tag != 0).any(|tag| tag == DT_NEEDED), "it needs a library");
         }
     }
 }
@@ -59,23 +45,15 @@ fn modules_named_in_nsswitch_conf_are_never_loaded() {
     let bundle = Bundle::new(&["id", "-u"]);
     bundle.write();
     let file = bundle.path().join("nsswitch.conf");
-    fs::write(
-        &file,
-        "passwd: systemd nosuch\ngroup: systemd nosuch\nhosts: resolve nosuch\n",
-    )
-    .unwrap();
+    fs::write(&file, "passwd: systemd nosuch\ngroup: systemd nosuch\nhosts: resolve nosuch\n").unwrap();
     let line = format!(
         "mount --bind {} /etc/nsswitch.conf && exec {RUNTIME} --root {} run {}",
         file.display(),
         bundle.state_root().display(),
         bundle.id
     );
-    let call: common::Call = in_mount_namespace("sh")
-        .args(["-c", &line])
-        .current_dir(bundle.path())
-        .output()
-        .unwrap()
-        .into();
+    let call: common::Call =
+        in_mount_namespace("sh").args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
     assert_eq!(call.ok(), "0\n");
 }
 
@@ -85,8 +63,5 @@ fn the_version_has_the_lines_that_docker_reads() {
     let text = bundle.call(&["--version"]).ok();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("mocker-runtime version "), "{text}");
-    assert!(
-        lines[1].starts_with("commit: ") && lines[2] == "spec: 1.3.0",
-        "{text}"
-    );
+    assert!(lines[1].starts_with("commit: ") && lines[2] == "spec: 1.3.0", "{text}");
 }

@@ -12,9 +12,7 @@ use serde_json::json;
 /// `run` must fail with this sentence (`ID` and `DIR` stand for the bundle's) and leave nothing.
 #[track_caller]
 fn refused(bundle: &Bundle, sentence: &str) {
-    let want = sentence
-        .replace("ID", &bundle.id)
-        .replace("DIR", &bundle.path().to_string_lossy());
+    let want = sentence.replace("ID", &bundle.id).replace("DIR", &bundle.path().to_string_lossy());
     bundle.run().fails(&want);
     bundle.assert_nothing_left();
 }
@@ -22,9 +20,7 @@ fn refused(bundle: &Bundle, sentence: &str) {
 #[test]
 fn a_bundle_without_config_json_is_named() {
     let bundle = Bundle::new(&["true"]);
-    bundle
-        .call(&["run", "x"])
-        .fails(&format!("bundle {} has no config.json", bundle.path().display()));
+    bundle.call(&["run", "x"]).fails(&format!("bundle {} has no config.json", bundle.path().display()));
 }
 
 #[test]
@@ -32,25 +28,15 @@ fn broken_json_is_named_with_line_and_column() {
     let bundle = Bundle::new(&["true"]);
     let file = bundle.path().join("config.json");
     fs::write(&file, "{\n \"ociVersion\": \"1.0.0\",\n \"root\": [,]\n}").unwrap();
-    bundle
-        .call(&["run", "x"])
-        .fails(&format!("{}: expected value at line 3 column 11", file.display()));
+    bundle.call(&["run", "x"]).fails(&format!("{}: expected value at line 3 column 11", file.display()));
 }
 
 #[test]
 fn a_config_that_cannot_be_done_is_refused_before_anything_is_made() {
     for (pointer, value, sentence) in [
-        (
-            "/ociVersion",
-            json!("2.0.0"),
-            "ociVersion \"2.0.0\" has major version 2, not 1",
-        ),
+        ("/ociVersion", json!("2.0.0"), "ociVersion \"2.0.0\" has major version 2, not 1"),
         ("/process/args", json!([]), "process.args is empty"),
-        (
-            "/process/cwd",
-            json!("tmp"),
-            "process.cwd \"tmp\" is not absolute",
-        ),
+        ("/process/cwd", json!("tmp"), "process.cwd \"tmp\" is not absolute"),
         (
             "/linux/seccomp",
             json!({ "defaultAction": "SCMP_ACT_ALLOW" }),
@@ -61,16 +47,8 @@ fn a_config_that_cannot_be_done_is_refused_before_anything_is_made() {
             json!("RLIMIT_TEA"),
             "process.rlimits has the unknown type \"RLIMIT_TEA\"",
         ),
-        (
-            "/linux/namespaces/0/type",
-            json!("tea"),
-            "linux.namespaces has the unknown type \"tea\"",
-        ),
-        (
-            "/linux/rootfsPropagation",
-            json!("tea"),
-            "linux.rootfsPropagation \"tea\" is not a propagation",
-        ),
+        ("/linux/namespaces/0/type", json!("tea"), "linux.namespaces has the unknown type \"tea\""),
+        ("/linux/rootfsPropagation", json!("tea"), "linux.rootfsPropagation \"tea\" is not a propagation"),
         (
             "/linux/sysctl",
             json!({ "kernel.panic": "1" }),
@@ -93,10 +71,7 @@ fn a_config_that_cannot_be_done_is_refused_before_anything_is_made() {
 
 #[test]
 fn a_program_that_cannot_be_run_is_named_in_the_words_that_managers_look_for() {
-    if skip(
-        "a_program_that_cannot_be_run_is_named_in_the_words_that_managers_look_for",
-        Need::Root,
-    ) {
+    if skip("a_program_that_cannot_be_run_is_named_in_the_words_that_managers_look_for", Need::Root) {
         return;
     }
     for (program, words) in [
@@ -110,10 +85,7 @@ fn a_program_that_cannot_be_run_is_named_in_the_words_that_managers_look_for() {
         let plain = bundle.rootfs("bin/plain");
         fs::write(&plain, "#!/bin/sh\n").unwrap();
         fs::set_permissions(&plain, fs::Permissions::from_mode(0o644)).unwrap();
-        refused(
-            &bundle,
-            &format!("create container ID: find the program: exec: {program:?}: {words}"),
-        );
+        refused(&bundle, &format!("create container ID: find the program: exec: {program:?}: {words}"));
     }
 }
 
@@ -136,10 +108,7 @@ fn a_missing_root_file_system_is_named() {
 
 #[test]
 fn a_mount_that_fails_is_named_with_its_place_and_the_file_systems_own_words() {
-    if skip(
-        "a_mount_that_fails_is_named_with_its_place_and_the_file_systems_own_words",
-        Need::Root,
-    ) {
+    if skip("a_mount_that_fails_is_named_with_its_place_and_the_file_systems_own_words", Need::Root) {
         return;
     }
     for (mount, sentence) in [
@@ -157,10 +126,7 @@ fn a_mount_that_fails_is_named_with_its_place_and_the_file_systems_own_words() {
         ),
     ] {
         let bundle = Bundle::new(&["true"]).mount(mount);
-        refused(
-            &bundle,
-            &format!("create container ID: mount the filesystems: {sentence}"),
-        );
+        refused(&bundle, &format!("create container ID: mount the filesystems: {sentence}"));
     }
 }
 
@@ -181,15 +147,9 @@ fn proc_behind_a_symlink_of_the_image_is_refused() {
 #[test]
 fn wrong_words_are_one_line_and_status_1() {
     let bundle = Bundle::new(&["true"]);
-    bundle
-        .call(&["run"])
-        .fails("the following required arguments were not provided: <ID|BUNDLE>");
-    bundle
-        .call(&["frobnicate"])
-        .fails("unrecognized subcommand 'frobnicate'");
-    bundle
-        .call(&["kill", "x", "TEA"])
-        .fails("invalid value 'TEA' for '[SIGNAL]': unknown signal \"TEA\"");
+    bundle.call(&["run"]).fails("the following required arguments were not provided: <ID|BUNDLE>");
+    bundle.call(&["frobnicate"]).fails("unrecognized subcommand 'frobnicate'");
+    bundle.call(&["kill", "x", "TEA"]).fails("invalid value 'TEA' for '[SIGNAL]': unknown signal \"TEA\"");
     bundle.call(&["state", "a/b"]).fails(
         "invalid value 'a/b' for '<ID>': container id \"a/b\" has a character outside [A-Za-z0-9_+-.]",
     );
@@ -198,8 +158,6 @@ fn wrong_words_are_one_line_and_status_1() {
 #[test]
 fn a_terminal_without_anybody_to_hold_it_is_refused() {
     let bundle = Bundle::new(&["true"]).set("/process/terminal", json!(true));
-    bundle
-        .create()
-        .fails("process.terminal is true, but there is no --console-socket");
+    bundle.create().fails("process.terminal is true, but there is no --console-socket");
     bundle.assert_nothing_left();
 }

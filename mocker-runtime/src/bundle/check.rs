@@ -24,44 +24,30 @@ fn version(version: &str) -> Result<()> {
     let numbers: Vec<Option<u64>> = parts.by_ref().map(|part| part.parse().ok()).collect();
     match numbers[..] {
         [Some(1), Some(_), Some(_)] => Ok(()),
-        [Some(major), Some(_), Some(_)] => Err(Error::unsupported(format!(
-            "ociVersion {version:?} has major version {major}, not 1"
-        ))),
+        [Some(major), Some(_), Some(_)] => {
+            Err(Error::unsupported(format!("ociVersion {version:?} has major version {major}, not 1")))
+        }
         _ => Err(Error::invalid(format!("ociVersion {version:?} is not a version"))),
     }
 }
 
-fn check_process(process: &Process<'_>) -> Result<()> {
+/// Checks a process, of a config or of a file for exec.
+pub(crate) fn check_process(process: &Process<'_>) -> Result<()> {
     let set = |label: Option<&str>| label.is_some_and(|label| !label.is_empty());
     refuse(&[
-        (
-            "process.apparmorProfile",
-            set(process.apparmor_profile.as_deref()),
-        ),
+        ("process.apparmorProfile", set(process.apparmor_profile.as_deref())),
         ("process.selinuxLabel", set(process.selinux_label.as_deref())),
         ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
     ])
 }
 
 fn check_linux(linux: &Linux<'_>) -> Result<()> {
-    if !linux
-        .namespaces
-        .iter()
-        .any(|namespace| &*namespace.kind == "mount")
-    {
-        return Err(Error::unsupported(
-            "linux.namespaces without a mount namespace is not supported yet",
-        ));
+    if !linux.namespaces.iter().any(|namespace| &*namespace.kind == "mount") {
+        return Err(Error::unsupported("linux.namespaces without a mount namespace is not supported yet"));
     }
     refuse(&[
         ("linux.seccomp", linux.seccomp.is_some()),
-        (
-            "linux.mountLabel",
-            linux
-                .mount_label
-                .as_deref()
-                .is_some_and(|label| !label.is_empty()),
-        ),
+        ("linux.mountLabel", linux.mount_label.as_deref().is_some_and(|label| !label.is_empty())),
         ("linux.netDevices", !linux.net_devices.is_empty()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.memoryPolicy", linux.memory_policy.is_some()),
@@ -119,14 +105,8 @@ mod tests {
     fn what_is_not_done_yet_is_refused_by_name() {
         for (json, name) in [
             (r#""process":{"selinuxLabel":"a"}"#, "process.selinuxLabel"),
-            (
-                r#""linux":{"namespaces":[{"type":"mount"}],"seccomp":{}}"#,
-                "linux.seccomp",
-            ),
-            (
-                r#""linux":{"namespaces":[{"type":"mount"}],"netDevices":{"eth0":{}}}"#,
-                "linux.netDevices",
-            ),
+            (r#""linux":{"namespaces":[{"type":"mount"}],"seccomp":{}}"#, "linux.seccomp"),
+            (r#""linux":{"namespaces":[{"type":"mount"}],"netDevices":{"eth0":{}}}"#, "linux.netDevices"),
             (r#""vm":{}"#, "vm"),
         ] {
             let error = of(&format!(r#"{{"ociVersion":"1.0.0",{json}}}"#)).expect_err("must be refused");
@@ -137,9 +117,6 @@ mod tests {
     #[test]
     fn a_relative_hook_is_refused() {
         let error = of(r#"{"ociVersion":"1.0.0","hooks":{"poststop":[{"path":"x"}]}}"#).expect_err("refused");
-        assert_eq!(
-            error.to_string(),
-            "hooks.poststop: the path \"x\" is not absolute"
-        );
+        assert_eq!(error.to_string(), "hooks.poststop: the path \"x\" is not absolute");
     }
 }

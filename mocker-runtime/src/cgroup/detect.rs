@@ -27,20 +27,14 @@ impl Hierarchy {
     /// runtime's own cgroup. In version 2 it counts from that one's parent, since a cgroup that has
     /// processes cannot hand controllers down (runc does the same).
     pub(crate) fn locate(&self, path: &Path, id: &str) -> PathBuf {
-        let path = if path.as_os_str().is_empty() {
-            Path::new(id)
-        } else {
-            path
-        };
+        let path = if path.as_os_str().is_empty() { Path::new(id) } else { path };
         let inner = match path.strip_prefix("/") {
             Ok(absolute) => absolute.to_owned(),
             Err(_) if self.is_v2() => self.own.parent().unwrap_or(Path::new("")).join(path),
             Err(_) => self.own.join(path),
         };
         // Neither `..` nor `.` may lead out of the mount.
-        let clean = inner
-            .components()
-            .filter(|part| matches!(part, std::path::Component::Normal(_)));
+        let clean = inner.components().filter(|part| matches!(part, std::path::Component::Normal(_)));
         self.mount.join(clean.collect::<PathBuf>())
     }
 
@@ -76,11 +70,7 @@ pub(crate) fn hierarchies(mode: CgroupMode) -> Result<Vec<Hierarchy>> {
         return Ok(Vec::new());
     }
     let text = read_at(Path::new("/proc/self"), "cgroup").while_doing(|| "read /proc/self/cgroup")?;
-    Ok(text
-        .lines()
-        .filter_map(|line| parse_line(line, mode))
-        .filter(is_mounted)
-        .collect())
+    Ok(text.lines().filter_map(|line| parse_line(line, mode)).filter(is_mounted).collect())
 }
 
 /// One line of cgroups(7) /proc/PID/cgroup: `number:controllers:path`.
@@ -94,11 +84,7 @@ fn parse_line(line: &str, mode: CgroupMode) -> Option<Hierarchy> {
         (controllers, _) => Path::new(ROOT).join(controllers.strip_prefix("name=").unwrap_or(controllers)),
     };
     let own = PathBuf::from(own.trim_start_matches('/'));
-    Some(Hierarchy {
-        controllers: controllers.to_owned(),
-        mount,
-        own,
-    })
+    Some(Hierarchy { controllers: controllers.to_owned(), mount, own })
 }
 
 fn is_mounted(hierarchy: &Hierarchy) -> bool {
@@ -113,19 +99,9 @@ mod tests {
     #[test]
     fn a_line_names_its_mount_and_the_own_cgroup() {
         for (line, mode, mount, own) in [
-            (
-                "0::/user.slice/a",
-                CgroupMode::V2,
-                "/sys/fs/cgroup",
-                "user.slice/a",
-            ),
+            ("0::/user.slice/a", CgroupMode::V2, "/sys/fs/cgroup", "user.slice/a"),
             ("0::/", CgroupMode::V1, "/sys/fs/cgroup/unified", ""),
-            (
-                "3:cpu,cpuacct:/b",
-                CgroupMode::V1,
-                "/sys/fs/cgroup/cpu,cpuacct",
-                "b",
-            ),
+            ("3:cpu,cpuacct:/b", CgroupMode::V1, "/sys/fs/cgroup/cpu,cpuacct", "b"),
             ("1:name=systemd:/", CgroupMode::V1, "/sys/fs/cgroup/systemd", ""),
         ] {
             let hierarchy = parse_line(line, mode).expect("parses");
@@ -148,11 +124,7 @@ mod tests {
             ("", "", "/m/a/id"),
             ("", "/../../etc", "/m/etc"),
         ] {
-            assert_eq!(
-                hierarchy(controllers).locate(Path::new(path), "id"),
-                Path::new(want),
-                "{path}"
-            );
+            assert_eq!(hierarchy(controllers).locate(Path::new(path), "id"), Path::new(want), "{path}");
         }
     }
 }

@@ -18,11 +18,7 @@ pub(super) fn lists(rules: &[Rule]) -> Vec<(&'static str, String)> {
         _ => rules,
     };
     for rule in rest {
-        let file = if rule.allow {
-            "devices.allow"
-        } else {
-            "devices.deny"
-        };
+        let file = if rule.allow { "devices.allow" } else { "devices.deny" };
         let kinds = rule.kind.map_or_else(|| vec!['c', 'b'], |kind| vec![kind]);
         let number = |value: Option<u32>| value.map_or_else(|| "*".to_owned(), |value| value.to_string());
         for kind in kinds {
@@ -52,12 +48,7 @@ const JUMP_EQUAL: u8 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const EXIT: u8 = 0x95; // BPF_JMP | BPF_EXIT
 
 fn insn(code: u8, destination: u8, source: u8, offset: i16, immediate: i32) -> Insn {
-    Insn {
-        code,
-        registers: (source << 4) | destination,
-        offset,
-        immediate,
-    }
+    Insn { code, registers: (source << 4) | destination, offset, immediate }
 }
 
 /// A program that looks at the rules from the last to the first. A rule that allows takes its kinds of
@@ -125,12 +116,7 @@ mod tests {
         let mut register = [0_i64; 11];
         let mut at = 0;
         loop {
-            let Insn {
-                code,
-                registers,
-                offset,
-                immediate,
-            } = program[at];
+            let Insn { code, registers, offset, immediate } = program[at];
             let (destination, source) = (usize::from(registers & 15), usize::from(registers >> 4));
             let immediate = i64::from(immediate);
             at += 1;
@@ -176,13 +162,7 @@ mod tests {
                 (Some('b'), None, None),
             ] {
                 for access in [0b111, 0b010, 0b110] {
-                    pool.push(Rule {
-                        allow,
-                        kind,
-                        major,
-                        minor,
-                        access: Access(access),
-                    });
+                    pool.push(Rule { allow, kind, major, minor, access: Access(access) });
                 }
             }
         }
@@ -209,26 +189,12 @@ mod tests {
 
     #[test]
     fn the_lists_of_version_1_begin_with_the_last_total_rule() {
-        let total = |allow| Rule {
-            allow,
-            kind: None,
-            major: None,
-            minor: None,
-            access: Access(0b111),
-        };
-        let null = Rule {
-            allow: true,
-            kind: Some('c'),
-            major: Some(1),
-            minor: Some(3),
-            access: Access(0b110),
-        };
+        let total = |allow| Rule { allow, kind: None, major: None, minor: None, access: Access(0b111) };
+        let null =
+            Rule { allow: true, kind: Some('c'), major: Some(1), minor: Some(3), access: Access(0b110) };
         assert_eq!(
             lists(&[total(true), total(false), null]),
-            [
-                ("devices.deny", "a".to_owned()),
-                ("devices.allow", "c 1:3 rw".to_owned())
-            ]
+            [("devices.deny", "a".to_owned()), ("devices.allow", "c 1:3 rw".to_owned())]
         );
         assert_eq!(lists(&[total(true)]), [("devices.allow", "a".to_owned())]);
     }

@@ -15,11 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Makes the directory and what is missing above it. One that is there already must be empty.
 pub(super) fn make(dir: &mut Dir) -> Result<()> {
     dir.made = make_path(dir).while_doing(|| format!("make cgroup {}", dir.path.display()))?;
-    if dir.made == 0 {
-        check_unused(&dir.path)
-    } else {
-        Ok(())
-    }
+    if dir.made == 0 { check_unused(&dir.path) } else { Ok(()) }
 }
 
 /// Gives the number of directories made.
@@ -31,10 +27,7 @@ fn make_path(dir: &Dir) -> Result<usize> {
             result => return result,
         }
     }
-    Err(Error::new(
-        Kind::Internal,
-        "something keeps removing the directories above it",
-    ))
+    Err(Error::new(Kind::Internal, "something keeps removing the directories above it"))
 }
 
 fn try_make_path(dir: &Dir) -> Result<usize> {
@@ -61,18 +54,13 @@ fn try_make_path(dir: &Dir) -> Result<usize> {
 
 /// Lets children of `dir` use every controller that it has. What fails here is named when a limit needs it.
 fn hand_down(dir: &Path) {
-    let (Ok(have), Ok(handed)) = (
-        read_at(dir, "cgroup.controllers"),
-        read_at(dir, "cgroup.subtree_control"),
-    ) else {
+    let (Ok(have), Ok(handed)) = (read_at(dir, "cgroup.controllers"), read_at(dir, "cgroup.subtree_control"))
+    else {
         return;
     };
     let handed: Vec<&str> = handed.split_whitespace().collect();
-    let missing: Vec<String> = have
-        .split_whitespace()
-        .filter(|c| !handed.contains(c))
-        .map(|c| format!("+{c}"))
-        .collect();
+    let missing: Vec<String> =
+        have.split_whitespace().filter(|c| !handed.contains(c)).map(|c| format!("+{c}")).collect();
     if missing.is_empty() || write_file(dir, "cgroup.subtree_control", &missing.join(" ")).is_ok() {
         return;
     }
@@ -102,10 +90,7 @@ fn check_unused(path: &Path) -> Result<()> {
         return Err(in_use(path));
     }
     if read_at(path, "cgroup.freeze").is_ok_and(|text| text.trim() == "1") {
-        return Err(Error::new(
-            Kind::Exists,
-            format!("cgroup {} is frozen", path.display()),
-        ));
+        return Err(Error::new(Kind::Exists, format!("cgroup {} is frozen", path.display())));
     }
     Ok(())
 }

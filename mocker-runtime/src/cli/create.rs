@@ -50,7 +50,7 @@ impl Create {
         let (bundle, plan) = read(&self.bundle)?;
         self.setup.check_detached(&plan)?;
         let options = self.setup.options(Until::Start)?;
-        root.create(&self.id, bundle.dir(), &plan, options).map(drop)
+        root.create(&self.id, &bundle, &plan, options).map(drop)
     }
 }
 
@@ -65,13 +65,13 @@ impl Setup {
     /// A terminal needs somebody who holds its other end after this command has ended.
     pub(super) fn check_detached(&self, plan: &Plan) -> Result<()> {
         match (plan.process.terminal, &self.console_socket) {
-            (Some(_), None) => Err(Error::invalid(
-                "process.terminal is true, but there is no --console-socket",
-            )
-            .with_hint("set process.terminal to false, or use run without --detach")),
-            (None, Some(_)) => Err(Error::invalid(
-                "--console-socket is given, but process.terminal is false",
-            )),
+            (Some(_), None) => {
+                Err(Error::invalid("process.terminal is true, but there is no --console-socket")
+                    .with_hint("set process.terminal to false, or use run without --detach"))
+            }
+            (None, Some(_)) => {
+                Err(Error::invalid("--console-socket is given, but process.terminal is false"))
+            }
             _ => Ok(()),
         }
     }
@@ -82,16 +82,8 @@ impl Setup {
             console: self.console_socket.as_deref().map(fd::connect).transpose()?,
             pid_file: absolute(self.pid_file)?,
             preserve_fds: self.preserve_fds,
-            keyring: if self.no_new_keyring {
-                Keyring::Inherited
-            } else {
-                Keyring::New
-            },
-            switch: if self.no_pivot {
-                Switch::Move
-            } else {
-                Switch::Pivot
-            },
+            keyring: if self.no_new_keyring { Keyring::Inherited } else { Keyring::New },
+            switch: if self.no_pivot { Switch::Move } else { Switch::Pivot },
             until,
         })
     }

@@ -48,16 +48,9 @@ impl FromStr for Signal {
         for (base, first, sign) in [("RTMIN", 34, 1), ("RTMAX", 64, -1)] {
             if let Some(rest) = plain.strip_prefix(base) {
                 let offset = rest.trim_start_matches(['+', '-']);
-                let offset: i32 = if offset.is_empty() {
-                    0
-                } else {
-                    offset.parse().map_err(|_| bad())?
-                };
+                let offset: i32 = if offset.is_empty() { 0 } else { offset.parse().map_err(|_| bad())? };
                 let number = first + sign * offset;
-                return (34..=64)
-                    .contains(&number)
-                    .then_some(Self(number))
-                    .ok_or_else(bad);
+                return (34..=64).contains(&number).then_some(Self(number)).ok_or_else(bad);
             }
         }
         let signal = nix::sys::signal::Signal::from_str(&format!("SIG{plain}")).map_err(|_| bad())?;

@@ -1,7 +1,7 @@
 //! `run`: create, start, wait and delete in one, in runc's form and in a person's.
 
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::create::{Setup, read};
@@ -47,10 +47,7 @@ impl Run {
         if self.detach {
             self.setup.check_detached(&plan)?;
             let options = self.setup.options(Until::Ready)?;
-            return root
-                .create(&words.id, bundle.dir(), &plan, options)?
-                .wait_running()
-                .map(|()| 0);
+            return root.create(&words.id, &bundle, &plan, options)?.wait_running().map(|()| 0);
         }
         let signals = Signals::catch()?;
         if !self.no_subreaper {
@@ -60,22 +57,27 @@ impl Run {
         let mut options = self.setup.options(Until::Ready)?;
         let ours = match plan.process.terminal.is_some() && !foreign {
             true => {
-                let host = tty::open_controlling().map_err(|_| {
-                    Error::invalid("process.terminal is true, but this command has no terminal")
-                        .with_hint("set process.terminal to false, or give --console-socket")
-                })?;
-                let (receiver, sender) = own_console()?;
+                let (host, receiver, sender) = own_terminal()?;
                 options.console = Some(sender);
                 Some((host, receiver))
             }
             false => None,
         };
-        let created = root.create(&words.id, bundle.dir(), &plan, options)?;
-        let console = ours
-            .map(|(host, socket)| Console::new(host, fd::receive_fd(socket.as_fd())?))
-            .transpose()?;
+        let created = root.create(&words.id, &bundle, &plan, options)?;
+        let console =
+            ours.map(|(host, socket)| Console::new(host, fd::receive_fd(socket.as_fd())?)).transpose()?;
         wait::until_end(created, signals, console, self.keep)
     }
+}
+
+/// The caller's terminal, and both ends of a way for the container's.
+pub(super) fn own_terminal() -> Result<(OwnedFd, OwnedFd, OwnedFd)> {
+    let host = tty::open_controlling().map_err(|_| {
+        Error::invalid("process.terminal is true, but this command has no terminal")
+            .with_hint("set process.terminal to false, or give --console-socket")
+    })?;
+    let (receiver, sender) = own_console()?;
+    Ok((host, receiver, sender))
 }
 
 /// What the words mean.
@@ -90,25 +92,13 @@ impl Words {
     /// `is_file` is asked for config.json files only.
     fn read(word: &str, bundle: Option<PathBuf>, is_file: impl Fn(&Path) -> bool) -> Result<Self> {
         if let Some(bundle) = bundle {
-            return Ok(Self {
-                id: word.parse()?,
-                bundle,
-                made_up: false,
-            });
+            return Ok(Self { id: word.parse()?, bundle, made_up: false });
         }
         let here = || is_file(Path::new("config.json"));
         if word.contains('/') || (!here() && is_file(&Path::new(word).join("config.json"))) {
-            return Ok(Self {
-                id: ContainerId::made_up()?,
-                bundle: PathBuf::from(word),
-                made_up: true,
-            });
+            return Ok(Self { id: ContainerId::made_up()?, bundle: PathBuf::from(word), made_up: true });
         }
-        Ok(Self {
-            id: word.parse()?,
-            bundle: PathBuf::from("."),
-            made_up: false,
-        })
+        Ok(Self { id: word.parse()?, bundle: PathBuf::from("."), made_up: false })
     }
 }
 

@@ -10,16 +10,19 @@ use super::id::ContainerId;
 use super::record::{Init as InitRecord, Record};
 use super::start::Gate;
 use super::status::Status;
+use super::switched::Switched;
 use super::undo::Undo;
 use super::{Container, Root};
+use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
 use crate::cgroup::{self, Cgroup};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::init;
 use crate::plan::Plan;
+use crate::plan::process::Process;
 use crate::sync::{self, End, FromInit, FromParent};
 use crate::sys::clone::{Child, Side};
-use crate::sys::{clone, fd, ns, path, proc, signal};
+use crate::sys::{clone, fd, proc, signal};
 use crate::{hooks, log};
 
 /// What the container's program waits for.
@@ -56,7 +59,7 @@ pub(crate) struct Created {
 struct Creation<'a> {
     root: &'a Root,
     id: &'a ContainerId,
-    bundle: &'a Path,
+    bundle: &'a Bundle,
     plan: &'a Plan,
 }
 
@@ -65,19 +68,12 @@ impl Root {
     pub(crate) fn create(
         &self,
         id: &ContainerId,
-        bundle: &Path,
+        bundle: &Bundle,
         plan: &Plan,
         options: Options,
     ) -> Result<Created> {
-        let creation = Creation {
-            root: self,
-            id,
-            bundle,
-            plan,
-        };
-        creation
-            .run(options)
-            .while_doing(|| format!("create container {id}"))
+        let creation = Creation { root: self, id, bundle, plan };
+        creation.run(options).while_doing(|| format!("create container {id}"))
     }
 }
 
@@ -91,17 +87,14 @@ impl Creation<'_> {
         let mode = cgroup::mode();
         let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
         record.save(&home)?;
+        self.bundle.copy_to(&home.path)?;
         record.cgroup.make(&self.plan.cgroup, mode)?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));
 
         let (pid_file, until) = (options.pid_file.clone(), options.until);
         let gate = (until == Until::Start).then(|| Gate::make(&home)).transpose()?;
-        let container = Container {
-            id: self.id.clone(),
-            home,
-            record: Some(record),
-        };
+        let container = Container { id: self.id.clone(), home, record: Some(record) };
         let (mut container, child, sync) = self.spawn(container, options, gate, &mut undo)?;
         let handle = child.pidfd.try_clone().while_doing(|| "copy init's handle")?;
         undo.push(move || {
@@ -111,19 +104,11 @@ impl Creation<'_> {
         });
 
         let pid = child.pid.as_raw_nonzero().get();
-        let Container {
-            home,
-            record: Some(record),
-            ..
-        } = &mut container
-        else {
+        let Container { home, record: Some(record), .. } = &mut container else {
             return Err(Error::new(Kind::Internal, "the record is gone"));
         };
         let stat = proc::stat(pid)?.ok_or_else(|| Error::new(Kind::Internal, "init is gone"))?;
-        record.init = Some(InitRecord {
-            pid,
-            start_time: stat.start_time,
-        });
+        record.init = Some(InitRecord { pid, start_time: stat.start_time });
         self.prepare(pid, &record.cgroup)?;
         sync.send(&FromParent::Begin(pid))?;
         self.converse(&sync, record, &mut undo)?;
@@ -133,11 +118,7 @@ impl Creation<'_> {
         }
         sync.send(&FromParent::Go)?;
         undo.keep();
-        Ok(Created {
-            container,
-            child,
-            sync,
-        })
+        Ok(Created { container, child, sync })
     }
 
     /// The record before init is there.
@@ -147,7 +128,7 @@ impl Creation<'_> {
             oci_version: self.plan.oci_version.clone(),
             id: self.id.to_string(),
             init: None,
-            bundle: self.bundle.to_owned(),
+            bundle: self.bundle.dir().to_owned(),
             rootfs: self.plan.rootfs.path.clone(),
             created: log::timestamp(SystemTime::now()),
             annotations: self.plan.annotations.clone(),
@@ -193,6 +174,7 @@ impl Creation<'_> {
     /// What only the parent may do for init, before init goes on.
     fn prepare(&self, pid: i32, cgroup: &Cgroup) -> Result<()> {
         cgroup.add(pid)?;
+        set_oom_score(pid, &self.plan.process)?;
         if let Some(ids) = &self.plan.ids {
             let proc = proc::Proc::open()?;
             proc.write(&format!("{pid}/uid_map"), &ids.uid)?;
@@ -237,52 +219,18 @@ impl Created {
     }
 }
 
-/// Namespaces that a child can only be born into if its parent asks for them first: pid and time.
-struct Switched(Vec<(u64, OwnedFd)>);
-
-impl Switched {
-    fn enter(wanted: &crate::plan::namespaces::Namespaces) -> Result<Self> {
-        let mut own = Vec::new();
-        let mut keep = |file: &str, flag: i32| -> Result<()> {
-            let fd = path::open(&Path::new("/proc/self/ns").join(file), rustix::fs::OFlags::RDONLY)?;
-            own.push((flag as u64, fd));
-            Ok(())
-        };
-        if let Some(target) = wanted.path(libc::CLONE_NEWPID) {
-            keep("pid", libc::CLONE_NEWPID)?;
-            join(target, libc::CLONE_NEWPID)?;
-        }
-        if wanted.makes(libc::CLONE_NEWTIME) {
-            keep("time", libc::CLONE_NEWTIME)?;
-            ns::unshare(libc::CLONE_NEWTIME as u64)?;
-            if !wanted.time_offsets.is_empty() {
-                proc::Proc::open()?.write_self("timens_offsets", &wanted.time_offsets)?;
-            }
-        }
-        Ok(Self(own))
+/// The parent sets it for its child, since only the host's root may lower it; the runtime's own stays.
+pub(super) fn set_oom_score(pid: i32, process: &Process) -> Result<()> {
+    match process.oom_score_adj {
+        Some(score) => proc::Proc::open()?.write(&format!("{pid}/oom_score_adj"), &score.to_string()),
+        None => Ok(()),
     }
-
-    /// Back to where this process was, for the hooks that it starts.
-    fn leave(self) -> Result<()> {
-        self.0
-            .into_iter()
-            .try_for_each(|(flag, fd)| ns::join(fd.as_fd(), flag))
-    }
-}
-
-/// Enters a namespace by path.
-pub(crate) fn join(target: &Path, flag: i32) -> Result<()> {
-    let fd = path::open(target, rustix::fs::OFlags::RDONLY)?;
-    ns::join(fd.as_fd(), flag as u64).while_doing(|| format!("join the namespace {}", target.display()))
 }
 
 /// Written whole, by rename: managers read it as soon as it is there.
-fn write_pid_file(file: &Path, pid: i32) -> Result<()> {
+pub(super) fn write_pid_file(file: &Path, pid: i32) -> Result<()> {
     let (Some(dir), Some(name)) = (file.parent(), file.file_name()) else {
-        return Err(Error::invalid(format!(
-            "the pid file {} has no name",
-            file.display()
-        )));
+        return Err(Error::invalid(format!("the pid file {} has no name", file.display())));
     };
     let fresh = dir.join(format!(".{}", name.to_string_lossy()));
     std::fs::write(&fresh, pid.to_string())

@@ -64,10 +64,9 @@ impl Container {
         }
         self.signal_all(libc::SIGKILL)?;
         match init {
-            Some(init) if !signal::wait_gone(init.as_fd(), Some(PATIENCE))? => Err(Error::new(
-                Kind::Internal,
-                format!("container {} does not die", self.id),
-            )),
+            Some(init) if !signal::wait_gone(init.as_fd(), Some(PATIENCE))? => {
+                Err(Error::new(Kind::Internal, format!("container {} does not die", self.id)))
+            }
             _ => Ok(()),
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 
 /// A name that is safe as the name of a directory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ContainerId(String);
 
 impl ContainerId {
@@ -34,13 +34,11 @@ impl FromStr for ContainerId {
     fn from_str(text: &str) -> Result<Self> {
         let good = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
         match text {
-            "" | "." | ".." => Err(Error::invalid(format!(
-                "container id {text:?} is not a file name"
-            ))),
+            "" | "." | ".." => Err(Error::invalid(format!("container id {text:?} is not a file name"))),
             _ if text.len() > 1024 => Err(Error::invalid("container id is longer than 1024 characters")),
-            _ if !text.chars().all(good) => Err(Error::invalid(format!(
-                "container id {text:?} has a character outside [A-Za-z0-9_+-.]"
-            ))),
+            _ if !text.chars().all(good) => {
+                Err(Error::invalid(format!("container id {text:?} has a character outside [A-Za-z0-9_+-.]")))
+            }
             _ => Ok(Self(text.to_owned())),
         }
     }

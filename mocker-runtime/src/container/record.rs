@@ -70,10 +70,7 @@ impl Record {
         let record: Self = serde_json::from_str(&text).while_doing(at)?;
         if record.version != VERSION {
             let found = record.version;
-            return Err(Error::unsupported(format!(
-                "its version is {found}, not {VERSION}"
-            )))
-            .while_doing(at);
+            return Err(Error::unsupported(format!("its version is {found}, not {VERSION}"))).while_doing(at);
         }
         Ok(Some(record))
     }
@@ -90,10 +87,7 @@ impl Record {
 
     /// runtime.md "State", with the additions that runc prints.
     pub(crate) fn state(&self, status: Status) -> serde_json::Value {
-        let pid = self
-            .init
-            .filter(|_| status != Status::Stopped)
-            .map_or(0, |init| init.pid);
+        let pid = self.init.filter(|_| status != Status::Stopped).map_or(0, |init| init.pid);
         serde_json::json!({
             "ociVersion": self.oci_version,
             "id": self.id,

@@ -66,20 +66,14 @@ impl Container {
     pub(crate) fn start(&mut self) -> Result<()> {
         self.lock()?;
         allow(Verb::Start, self.status()?)?;
-        self.open_gate()
-            .while_doing(|| format!("start container {}", self.id))?;
+        self.open_gate().while_doing(|| format!("start container {}", self.id))?;
         self.after_start()
     }
 
     fn open_gate(&self) -> Result<()> {
         let open = |name: &CStr, flags: OFlags| {
-            rustix::fs::openat(
-                &self.home.fd,
-                name,
-                flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-                Mode::empty(),
-            )
-            .while_doing(|| format!("open the fifo {name:?}"))
+            rustix::fs::openat(&self.home.fd, name, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+                .while_doing(|| format!("open the fifo {name:?}"))
         };
         // Open before the word is given, so that no report can be missed; then reading may block.
         let report = open(REPORT, OFlags::RDONLY | OFlags::NONBLOCK)?;

@@ -8,6 +8,7 @@ pub(crate) enum Status {
     Creating,
     Created,
     Running,
+    Paused,
     Stopped,
 }
 
@@ -18,6 +19,7 @@ impl Status {
             Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         }
     }
@@ -30,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) pid: bool,
     /// The process of that pid is the one that was recorded, and no zombie
     pub(crate) alive: bool,
+    /// Its cgroup is frozen
+    pub(crate) frozen: bool,
     /// Init still waits at the start fifo
     pub(crate) fifo: bool,
 }
@@ -39,6 +43,7 @@ impl From<Seen> for Status {
         match seen {
             Seen { pid: false, .. } => Self::Creating,
             Seen { alive: false, .. } => Self::Stopped,
+            Seen { frozen: true, .. } => Self::Paused,
             Seen { fifo: true, .. } => Self::Created,
             Seen { fifo: false, .. } => Self::Running,
         }
@@ -51,6 +56,9 @@ pub(crate) enum Verb {
     Start,
     Kill,
     Delete,
+    Exec,
+    Pause,
+    Resume,
 }
 
 /// Whether a container of that status may be treated so.
@@ -59,11 +67,24 @@ pub(crate) fn allow(verb: Verb, status: Status) -> Result<()> {
     match (verb, status) {
         (Verb::Start, Status::Created) => Ok(()),
         (Verb::Start, Status::Stopped) => refuse("cannot start a container that has stopped"),
-        (Verb::Start, Status::Running) => refuse("cannot start an already running container"),
-        (Verb::Kill, Status::Created | Status::Running) => Ok(()),
+        (Verb::Start, Status::Running | Status::Paused) => {
+            refuse("cannot start an already running container")
+        }
+        (Verb::Kill, Status::Created | Status::Running | Status::Paused) => Ok(()),
         (Verb::Kill, Status::Stopped) => refuse("container not running"),
         (Verb::Delete, Status::Stopped | Status::Created) => Ok(()),
         (Verb::Delete, Status::Running) => refuse("cannot delete a container that is running"),
+        (Verb::Delete, Status::Paused) => refuse("cannot delete a container that is paused"),
+        (Verb::Exec, Status::Created | Status::Running) => Ok(()),
+        (Verb::Exec, Status::Paused) => {
+            refuse("cannot exec in a paused container (use --ignore-paused to override)")
+        }
+        (Verb::Exec, Status::Stopped) => refuse("cannot exec in a container that has stopped"),
+        (Verb::Pause, Status::Created | Status::Running) => Ok(()),
+        (Verb::Pause, Status::Paused) => refuse("container already paused"),
+        (Verb::Resume, Status::Paused) => Ok(()),
+        (Verb::Resume, Status::Created | Status::Running) => refuse("container not paused"),
+        (Verb::Pause | Verb::Resume, Status::Stopped) => refuse("container not running"),
         (_, Status::Creating) => refuse("the container is still being created"),
     }
 }
@@ -71,6 +92,12 @@ pub(crate) fn allow(verb: Verb, status: Status) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frozen_container_is_paused_even_before_its_start() {
+        let seen = Seen { pid: true, alive: true, frozen: true, fifo: true };
+        assert_eq!(Status::from(seen), Status::Paused);
+    }
 
     #[test]
     fn only_a_created_container_can_be_started() {

@@ -10,6 +10,7 @@ use rustix::termios::Termios;
 use super::create::Created;
 use super::delete::Force;
 use crate::error::{Result, WhileDoing};
+use crate::sys::clone::Child;
 use crate::sys::{signal, tty};
 
 /// All signals to this process, as data from the first moment on, so that none is lost.
@@ -67,12 +68,7 @@ pub(crate) fn until_end(
     keep: bool,
 ) -> Result<u8> {
     let end = match created.wait_running() {
-        Ok(()) => Foreground {
-            created: &created,
-            signals,
-            console,
-        }
-        .relay(),
+        Ok(()) => relay(&created.child, signals, console),
         Err(error) => Err(error),
     };
     let status = end.and_then(|()| signal::reap(created.child.pidfd.as_fd()));
@@ -85,6 +81,11 @@ pub(crate) fn until_end(
         created.container.delete(Force::Yes)?;
     }
     status
+}
+
+/// Passes signals and the terminal's bytes on until a child has ended; its status is still to be taken.
+pub(crate) fn relay(child: &Child, signals: Signals, console: Option<Console>) -> Result<()> {
+    Foreground { child, signals, console }.relay()
 }
 
 /// Bytes on their way from one end to another.
@@ -116,7 +117,7 @@ impl Pipe {
 }
 
 struct Foreground<'a> {
-    created: &'a Created,
+    child: &'a Child,
     signals: Signals,
     console: Option<Console>,
 }
@@ -154,30 +155,18 @@ impl Foreground<'_> {
     }
 
     fn wait(&self, typed: &Pipe, shown: &Pipe, gone: bool) -> Result<Ready> {
-        let pidfd = self.created.child.pidfd.as_fd();
-        let mut fds = vec![
-            PollFd::new(&self.signals.0, PollFlags::IN),
-            PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
-        ];
+        let pidfd = self.child.pidfd.as_fd();
+        let mut fds =
+            vec![PollFd::new(&self.signals.0, PollFlags::IN), PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
         if let Some(console) = &self.console {
             let mut master = PollFlags::empty();
             master.set(PollFlags::IN, !shown.closed);
             master.set(PollFlags::OUT, !typed.bytes.is_empty());
             fds.push(PollFd::new(&console.master, master));
             let wants_more = typed.bytes.is_empty() && !typed.closed;
-            fds.push(PollFd::new(
-                &console.host,
-                if wants_more {
-                    PollFlags::IN
-                } else {
-                    PollFlags::empty()
-                },
-            ));
+            fds.push(PollFd::new(&console.host, if wants_more { PollFlags::IN } else { PollFlags::empty() }));
         }
-        let at_once = rustix::event::Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         match poll(&mut fds, gone.then_some(&at_once)) {
             Err(Errno::INTR) => return Ok(Ready::default()),
             result => result.while_doing(|| "wait for the container")?,
@@ -205,7 +194,7 @@ impl Foreground<'_> {
                 }
                 libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
                 // Gone in between: its end is seen next.
-                number => drop(signal::send(self.created.child.pidfd.as_fd(), number)),
+                number => drop(signal::send(self.child.pidfd.as_fd(), number)),
             }
         }
         Ok(())
@@ -213,7 +202,7 @@ impl Foreground<'_> {
 
     /// Those that were adopted; init's status is left for the end.
     fn reap_orphans(&self) {
-        signal::reap_others(self.created.child.pid);
+        signal::reap_others(self.child.pid);
     }
 }
 

@@ -28,9 +28,7 @@ pub(super) fn make_all(init: &mut Init<'_>) -> Result<()> {
     });
     rustix::process::umask(umask);
     made?;
-    SYMLINKS
-        .iter()
-        .try_for_each(|(name, target)| link(&dev, name, target))
+    SYMLINKS.iter().try_for_each(|(name, target)| link(&dev, name, target))
 }
 
 fn is_dev_bound(init: &Init<'_>) -> bool {
@@ -92,13 +90,9 @@ fn bind(parent: &OwnedFd, name: &std::ffi::OsStr, device: &Device) -> Result<()>
     rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))
         .map(drop)
         .while_doing(|| "make a file for the host's node")?;
-    let place = rustix::fs::openat(
-        parent,
-        name,
-        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .while_doing(|| "open the file for the host's node")?;
+    let place =
+        rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            .while_doing(|| "open the file for the host's node")?;
     mount::attach(node.as_fd(), place.as_fd())
 }
 

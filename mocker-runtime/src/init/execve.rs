@@ -8,28 +8,42 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 
-use super::{Init, user};
+use super::task::Task;
+use super::user;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::sys::{fd, signal};
 
 /// Where a program is looked for when the container's environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Finds the program as execvp would, with the words that managers look for when it cannot be run.
-pub(super) fn find(init: &mut Init<'_>) -> Result<()> {
-    let process = &init.plan.process;
-    let name = process
-        .args
-        .first()
-        .ok_or_else(|| Error::invalid("process.args is empty"))?;
-    let program = match name.to_bytes().contains(&b'/') {
-        true => check(name)
-            .map(|()| name.clone())
-            .map_err(|errno| refusal(name, errno))?,
-        false => search(name, &process.env)?,
-    };
-    init.program = Some(program);
-    Ok(())
+impl Task<'_> {
+    /// Finds the program as execvp would, with the words that managers look for when it cannot be run.
+    pub(super) fn find_program(&mut self) -> Result<()> {
+        let process = self.process;
+        let name = process.args.first().ok_or_else(|| Error::invalid("process.args is empty"))?;
+        let program = match name.to_bytes().contains(&b'/') {
+            true => check(name).map(|()| name.clone()).map_err(|errno| refusal(name, errno))?,
+            false => search(name, &process.env)?,
+        };
+        self.program = Some(program);
+        Ok(())
+    }
+
+    /// Becomes the program.
+    pub(super) fn execve(&mut self) -> Result<()> {
+        let process = self.process;
+        let program =
+            self.program.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the program is not known"))?;
+        let mut env = process.env.clone();
+        if !env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
+            let home = user::home_of(process.uid).unwrap_or_else(|| "/".to_owned());
+            env.extend(CString::new(format!("HOME={home}")));
+        }
+        fd::close_on_exec_from(3 + self.preserve_fds as i32)?;
+        signal::restore_all()?;
+        let errno = run(program, &process.args, &env);
+        Err(errno).while_doing(|| format!("exec: {:?}", program.to_string_lossy()))
+    }
 }
 
 fn search(name: &CStr, env: &[CString]) -> Result<CString> {
@@ -53,14 +67,8 @@ fn search(name: &CStr, env: &[CString]) -> Result<CString> {
     }
     let name = name.to_string_lossy();
     Err(match denied {
-        Some(_) => Error::new(
-            Kind::Os(libc::EACCES),
-            format!("exec: {name:?}: permission denied"),
-        ),
-        None => Error::new(
-            Kind::NotFound,
-            format!("exec: {name:?}: executable file not found in $PATH"),
-        ),
+        Some(_) => Error::new(Kind::Os(libc::EACCES), format!("exec: {name:?}: permission denied")),
+        None => Error::new(Kind::NotFound, format!("exec: {name:?}: executable file not found in $PATH")),
     })
 }
 
@@ -81,30 +89,8 @@ fn refusal(name: &CStr, errno: Errno) -> Error {
         Errno::ISDIR => "is a directory".to_owned(),
         errno => std::io::Error::from(errno).kind().to_string(),
     };
-    let kind = if errno == Errno::NOENT {
-        Kind::NotFound
-    } else {
-        Kind::Os(errno.raw_os_error())
-    };
+    let kind = if errno == Errno::NOENT { Kind::NotFound } else { Kind::Os(errno.raw_os_error()) };
     Error::new(kind, format!("exec: {:?}: {words}", name.to_string_lossy()))
-}
-
-/// Becomes the program.
-pub(super) fn execve(init: &mut Init<'_>) -> Result<()> {
-    let process = &init.plan.process;
-    let program = init
-        .program
-        .as_ref()
-        .ok_or_else(|| Error::new(Kind::Internal, "the program is not known"))?;
-    let mut env = process.env.clone();
-    if !env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
-        let home = user::home_of(process.uid).unwrap_or_else(|| "/".to_owned());
-        env.extend(CString::new(format!("HOME={home}")));
-    }
-    fd::close_on_exec_from(3 + init.options.preserve_fds as i32)?;
-    signal::restore_all()?;
-    let errno = run(program, &process.args, &env);
-    Err(errno).while_doing(|| format!("exec: {:?}", program.to_string_lossy()))
 }
 
 /// Gives the errno; on success there is nobody left to give anything to.

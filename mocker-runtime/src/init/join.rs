@@ -1,18 +1,14 @@
-//! Namespaces that exist already, and the session.
-
-use rustix::process::Signal;
+//! Namespaces that exist already.
 
 use super::Init;
-use crate::container::create::join;
-use crate::error::{Error, Result, WhileDoing};
+use crate::container::switched::join;
+use crate::error::{Error, Result};
 use crate::sys::ids;
 
 /// Enters those given by path; pid was the parent's to enter, and mount comes last.
 pub(super) fn namespaces(init: &mut Init<'_>) -> Result<()> {
     if init.plan.namespaces.path(libc::CLONE_NEWUSER).is_some() {
-        return Err(Error::unsupported(
-            "joining a user namespace by path is not supported yet",
-        ));
+        return Err(Error::unsupported("joining a user namespace by path is not supported yet"));
     }
     init.plan
         .namespaces
@@ -28,12 +24,4 @@ pub(super) fn become_root(init: &mut Init<'_>) -> Result<()> {
         Some(_) => ids::set_ids(0, 0),
         None => Ok(()),
     }
-}
-
-/// A session of its own, and no dying by accident with a parent that has saved nothing yet: the end of the
-/// socket tells of that.
-pub(super) fn session(_: &mut Init<'_>) -> Result<()> {
-    rustix::process::set_parent_process_death_signal(None::<Signal>)
-        .while_doing(|| "clear the death signal")?;
-    rustix::process::setsid().map(drop).while_doing(|| "setsid")
 }

@@ -18,15 +18,11 @@ pub(super) fn mask(init: &mut Init<'_>) -> Result<()> {
     init.plan.readonly.iter().try_for_each(|path| {
         make_readonly(&root, path).while_doing(|| format!("make {} read-only", path.display()))
     })?;
-    let mut covers = Covers {
-        null: None,
-        empty: None,
-    };
-    init.plan.masked.iter().try_for_each(|path| {
-        covers
-            .cover(&root, path)
-            .while_doing(|| format!("mask {}", path.display()))
-    })
+    let mut covers = Covers { null: None, empty: None };
+    init.plan
+        .masked
+        .iter()
+        .try_for_each(|path| covers.cover(&root, path).while_doing(|| format!("mask {}", path.display())))
 }
 
 fn open(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
@@ -76,9 +72,7 @@ impl Covers {
             }
             self.null = Some(null);
         }
-        self.null
-            .as_ref()
-            .ok_or_else(|| Error::new(Kind::Internal, "/dev/null is not open"))
+        self.null.as_ref().ok_or_else(|| Error::new(Kind::Internal, "/dev/null is not open"))
     }
 
     /// The first directory gets the tmpfs itself (None: it is attached already), the others copies of it.
@@ -86,10 +80,8 @@ impl Covers {
         if let Some(empty) = &self.empty {
             return mount::clone_tree(empty.as_fd(), c"", Reach::One).map(Some);
         }
-        let parameters = [
-            ("nr_blocks".to_owned(), Some("1".to_owned())),
-            ("nr_inodes".to_owned(), Some("1".to_owned())),
-        ];
+        let parameters =
+            [("nr_blocks".to_owned(), Some("1".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
         let tmpfs = mount::new_filesystem("tmpfs", "tmpfs", &parameters, mounts::READONLY.set)?;
         mount::attach(tmpfs.as_fd(), place.as_fd())?;
         self.empty = Some(tmpfs);

@@ -19,11 +19,7 @@ mod copy_up;
 /// All mounts, in the order of the file.
 pub(super) fn mount_all(init: &mut Init<'_>) -> Result<()> {
     let root = init.root()?;
-    let maker = Maker {
-        root: root.as_fd(),
-        dirs: init.record.cgroup.dirs(),
-        plan: init.plan,
-    };
+    let maker = Maker { root: root.as_fd(), dirs: init.record.cgroup.dirs(), plan: init.plan };
     init.plan.mounts.iter().try_for_each(|mount| {
         maker
             .make(mount)
@@ -52,20 +48,11 @@ impl Maker<'_> {
         match &mount.what {
             What::Bind { source, reach } => {
                 let tree = mount::clone_tree(CWD, &c_path(source)?, *reach)?;
-                let make = if path::is_dir(&tree)? {
-                    Make::Dir
-                } else {
-                    Make::File
-                };
+                let make = if path::is_dir(&tree)? { Make::Dir } else { Make::File };
                 self.finish(mount, &tree, make)
             }
             What::Cgroup => self.make_cgroup(mount),
-            What::Fs {
-                fstype,
-                source,
-                parameters,
-                copy_up,
-            } => {
+            What::Fs { fstype, source, parameters, copy_up } => {
                 let tree = mount::new_filesystem(fstype, source, parameters, 0)?;
                 if *copy_up {
                     copy_up::copy(self.root, &mount.destination, tree.as_fd())?;

@@ -30,10 +30,7 @@ pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
             false => error,
         })?;
     if !path::is_dir(&root)? {
-        return Err(Error::invalid(format!(
-            "the root file system {} is not a directory",
-            source.display()
-        )));
+        return Err(Error::invalid(format!("the root file system {} is not a directory", source.display())));
     }
     let place = path::open(source, OFlags::PATH | OFlags::DIRECTORY)?;
     mount::attach(root.as_fd(), place.as_fd()).while_doing(|| format!("attach {}", source.display()))?;
@@ -44,10 +41,7 @@ pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
 /// Makes the mount that the root file system lies in private, so that what is mounted on it stays here
 /// (and pivot_root works), even where the rest shall stay shared.
 fn isolate(source: &Path) -> Result<()> {
-    let private = Attr {
-        propagation: libc::MS_PRIVATE,
-        ..Attr::default()
-    };
+    let private = Attr { propagation: libc::MS_PRIVATE, ..Attr::default() };
     for above in source.ancestors() {
         match mount::set_attr_at(CWD, &c_path(above)?, &private, Reach::One) {
             // not the root of a mount: look further up
@@ -61,7 +55,7 @@ fn isolate(source: &Path) -> Result<()> {
 /// Makes it the root of this mount namespace.
 pub(super) fn enter(init: &mut Init<'_>) -> Result<()> {
     let root = init.root()?;
-    match init.options.switch {
+    match init.switch {
         Switch::Pivot => mount::pivot_root(root)?,
         Switch::Move => move_root(init)?,
     }

@@ -1,15 +1,13 @@
 //! Small settings of the container and of its process.
 
-use super::{Init, Keyring};
+use super::Init;
+use super::task::Task;
 use crate::error::{Result, WhileDoing};
 use crate::sys::{ids, sched};
 
 /// Through the host's /proc: the files act on this process's own namespaces whatever /proc shows them.
 pub(super) fn sysctls(init: &mut Init<'_>) -> Result<()> {
-    init.plan
-        .sysctl
-        .iter()
-        .try_for_each(|(file, value)| init.proc.write(&format!("sys/{file}"), value))
+    init.plan.sysctl.iter().try_for_each(|(file, value)| init.task.proc.write(&format!("sys/{file}"), value))
 }
 
 /// Host name and domain name.
@@ -24,32 +22,29 @@ pub(super) fn names(init: &mut Init<'_>) -> Result<()> {
     }
 }
 
-/// runc calls it `_ses.ID`; kernels without keys have none to protect.
-pub(super) fn keyring(init: &mut Init<'_>) -> Result<()> {
-    if init.options.keyring == Keyring::Inherited {
-        return Ok(());
+impl Task<'_> {
+    /// runc calls it `_ses.ID`; kernels without keys have none to protect.
+    pub(super) fn join_keyring(&mut self) -> Result<()> {
+        let Some(id) = &self.keyring else { return Ok(()) };
+        let name = std::ffi::CString::new(format!("_ses.{id}")).unwrap_or_default();
+        match ids::new_session_keyring(&name) {
+            Err(error) if error.is_errno(rustix::io::Errno::NOSYS) => Ok(()),
+            result => result,
+        }
     }
-    let name = std::ffi::CString::new(format!("_ses.{}", init.record.id)).unwrap_or_default();
-    match ids::new_session_keyring(&name) {
-        Err(error) if error.is_errno(rustix::io::Errno::NOSYS) => Ok(()),
-        result => result,
-    }
-}
 
-/// Limits and priorities that a process without the host's capabilities could not set.
-pub(super) fn limits(init: &mut Init<'_>) -> Result<()> {
-    let process = &init.plan.process;
-    for limit in &process.rlimits {
-        sched::set_rlimit(limit.resource, limit.name, limit.soft, limit.hard)?;
+    /// Limits and priorities that a process without the host's capabilities could not set.
+    pub(super) fn set_limits(&mut self) -> Result<()> {
+        let process = self.process;
+        for limit in &process.rlimits {
+            sched::set_rlimit(limit.resource, limit.name, limit.soft, limit.hard)?;
+        }
+        if let Some(scheduler) = &process.scheduler {
+            sched::set_scheduler(scheduler)?;
+        }
+        if let Some((class, level)) = process.io_priority {
+            sched::set_io_priority(class, level)?;
+        }
+        process.personality.map_or(Ok(()), ids::set_personality)
     }
-    if let Some(score) = process.oom_score_adj {
-        init.proc.write_self("oom_score_adj", &score.to_string())?;
-    }
-    if let Some(scheduler) = &process.scheduler {
-        sched::set_scheduler(scheduler)?;
-    }
-    if let Some((class, level)) = process.io_priority {
-        sched::set_io_priority(class, level)?;
-    }
-    process.personality.map_or(Ok(()), ids::set_personality)
 }

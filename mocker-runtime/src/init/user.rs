@@ -2,30 +2,62 @@
 
 use std::path::Path;
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Init;
+use super::task::Task;
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::caps::{COUNT, Sets};
 use crate::sys::path::{self, Make};
 use crate::sys::{ids, proc};
 
-/// Goes to `process.cwd`, which is made when it is missing, and proves that it is inside the container.
-pub(super) fn enter_cwd(init: &mut Init<'_>) -> Result<()> {
-    let cwd = &init.plan.process.cwd;
-    let act = || format!("enter {}", cwd.display());
-    match rustix::process::chdir(cwd) {
-        Err(Errno::NOENT) => {
-            path::open_or_make(rustix::fs::CWD, cwd, Make::Dir)
-                .while_doing(|| format!("make {}", cwd.display()))?;
-            rustix::process::chdir(cwd).while_doing(act)?;
+impl Task<'_> {
+    /// Goes to `process.cwd`, which is made when it is missing, and proves that it is inside the container.
+    pub(super) fn enter_cwd(&mut self) -> Result<()> {
+        let cwd = &self.process.cwd;
+        let act = || format!("enter {}", cwd.display());
+        match rustix::process::chdir(cwd) {
+            Err(Errno::NOENT) => {
+                let root = path::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+                path::open_or_make(root, cwd, Make::Dir).while_doing(|| format!("make {}", cwd.display()))?;
+                rustix::process::chdir(cwd).while_doing(act)?;
+            }
+            // Perhaps only the user may enter: tried again as that user.
+            Err(Errno::ACCESS) => return Ok(()),
+            result => result.while_doing(act)?,
         }
-        // Perhaps only the user may enter: tried again as that user.
-        Err(Errno::ACCESS) => return Ok(()),
-        result => result.while_doing(act)?,
+        check_inside()
     }
-    check_inside()
+
+    /// Groups, user, capabilities; the last rights go last.
+    pub(super) fn become_user(&mut self) -> Result<()> {
+        let process = self.process;
+        rustix::process::umask(Mode::from_raw_mode(process.umask));
+        let sets = process.caps;
+        if let Some(sets) = &sets {
+            drop_bounding(sets)?;
+            ids::keep_capabilities(true)?;
+        }
+        self.set_groups()?;
+        ids::set_ids(process.uid, process.gid)?;
+        if let Some(sets) = &sets {
+            set_capabilities(sets)?;
+        }
+        if process.no_new_privileges {
+            rustix::thread::set_no_new_privs(true).while_doing(|| "set no_new_privs")?;
+        }
+        rustix::process::chdir(&process.cwd).while_doing(|| format!("enter {}", process.cwd.display()))?;
+        check_inside()
+    }
+
+    /// setgroups(2) is refused in a user namespace that an unprivileged user made; without groups that is fine.
+    fn set_groups(&self) -> Result<()> {
+        let groups = &self.process.groups;
+        if groups.is_empty() && self.proc.read("self/setgroups").is_ok_and(|text| text.trim() == "deny") {
+            return Ok(());
+        }
+        ids::set_groups(groups)
+    }
 }
 
 /// A directory that is not below the root has no path (CVE-2024-21626): getcwd(2) then gives "(unreachable)".
@@ -33,67 +65,21 @@ fn check_inside() -> Result<()> {
     let cwd = rustix::process::getcwd(Vec::new()).while_doing(|| "ask for the working directory")?;
     match cwd.to_bytes().first() {
         Some(b'/') => Ok(()),
-        _ => Err(Error::invalid(
-            "the working directory is outside the container's root",
-        )),
+        _ => Err(Error::invalid("the working directory is outside the container's root")),
     }
-}
-
-/// Groups, user, capabilities; the last rights go last.
-pub(super) fn become_user(init: &mut Init<'_>) -> Result<()> {
-    let process = &init.plan.process;
-    rustix::process::umask(Mode::from_raw_mode(process.umask));
-    let sets = process.caps;
-    if let Some(sets) = &sets {
-        drop_bounding(sets)?;
-        ids::keep_capabilities(true)?;
-    }
-    set_groups(init)?;
-    ids::set_ids(process.uid, process.gid)?;
-    if let Some(sets) = &sets {
-        set_capabilities(sets)?;
-    }
-    if process.no_new_privileges {
-        rustix::thread::set_no_new_privs(true).while_doing(|| "set no_new_privs")?;
-    }
-    rustix::process::chdir(&process.cwd).while_doing(|| format!("enter {}", process.cwd.display()))?;
-    check_inside()
-}
-
-/// setgroups(2) is refused in a user namespace that an unprivileged user made; without groups that is fine.
-fn set_groups(init: &Init<'_>) -> Result<()> {
-    let groups = &init.plan.process.groups;
-    if init.plan.ids.is_some() && groups.is_empty() {
-        let denied = init
-            .proc
-            .read("self/setgroups")
-            .is_ok_and(|text| text.trim() == "deny");
-        if denied {
-            return Ok(());
-        }
-    }
-    ids::set_groups(groups)
 }
 
 fn drop_bounding(sets: &Sets) -> Result<()> {
     let last = last_capability();
-    (0..=last)
-        .filter(|n| sets.bounding & (1 << n) == 0)
-        .try_for_each(ids::drop_from_bounding)
+    (0..=last).filter(|n| sets.bounding & (1 << n) == 0).try_for_each(ids::drop_from_bounding)
 }
 
 /// The kernel's highest capability: those that only it knows are dropped too.
 fn last_capability() -> u32 {
     let file = "/proc/sys/kernel/cap_last_cap";
-    let text = rustix::fs::open(
-        file,
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .and_then(proc::read_all);
-    text.ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(COUNT - 1)
+    let text =
+        rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(proc::read_all);
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(COUNT - 1)
 }
 
 /// Only what this process has can be given on (a runtime in a container, or one without all of root's rights).
@@ -103,9 +89,7 @@ fn set_capabilities(sets: &Sets) -> Result<()> {
     ids::set_capabilities(sets.effective & permitted, permitted, sets.inheritable & have)?;
     ids::clear_ambient()?;
     let ambient = sets.ambient & permitted & sets.inheritable;
-    (0..COUNT)
-        .filter(|n| ambient & (1 << n) != 0)
-        .try_for_each(ids::raise_ambient)
+    (0..COUNT).filter(|n| ambient & (1 << n) != 0).try_for_each(ids::raise_ambient)
 }
 
 /// The home directory of a user id, from the container's own passwd.
@@ -113,9 +97,9 @@ pub(super) fn home_of(uid: u32) -> Option<String> {
     /// No honest file is longer.
     const LIMIT: usize = 1 << 20;
     let file = path::open_in_root(
-        path::open(Path::new("/"), rustix::fs::OFlags::PATH).ok()?,
+        path::open(Path::new("/"), OFlags::PATH).ok()?,
         Path::new("/etc/passwd"),
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK,
+        OFlags::RDONLY | OFlags::NONBLOCK,
     )
     .ok()?;
     let stat = rustix::fs::fstat(&file).ok()?;

@@ -99,12 +99,9 @@ mod tests {
 
     #[test]
     fn names_stand_at_the_kernels_numbers() {
-        for (name, n) in [
-            ("CAP_CHOWN", 0),
-            ("CAP_SYS_ADMIN", 21),
-            ("CAP_MKNOD", 27),
-            ("CAP_CHECKPOINT_RESTORE", 40),
-        ] {
+        for (name, n) in
+            [("CAP_CHOWN", 0), ("CAP_SYS_ADMIN", 21), ("CAP_MKNOD", 27), ("CAP_CHECKPOINT_RESTORE", 40)]
+        {
             assert_eq!(number(name), Some(n), "{name}");
         }
     }

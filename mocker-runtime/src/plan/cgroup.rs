@@ -43,11 +43,7 @@ struct Writes(Vec<Write>);
 
 impl Writes {
     fn add(&mut self, controller: &'static str, file: impl Into<String>, value: impl ToString) {
-        self.0.push(Write {
-            controller,
-            file: file.into(),
-            value: value.to_string(),
-        });
+        self.0.push(Write { controller, file: file.into(), value: value.to_string() });
     }
 
     fn add_some(&mut self, controller: &'static str, file: &str, value: Option<impl ToString>) {
@@ -76,19 +72,13 @@ pub(crate) fn plan(linux: &Linux<'_>, mode: CgroupMode) -> Result<Cgroup> {
             "linux.cgroupsPath {path:?} is in systemd's form, which is not supported yet"
         )));
     }
-    Ok(Cgroup {
-        path: PathBuf::from(path),
-        writes: writes.0,
-        devices,
-    })
+    Ok(Cgroup { path: PathBuf::from(path), writes: writes.0, devices })
 }
 
 fn version_1(resources: &Resources<'_>) -> Result<Writes> {
     let mut out = Writes::default();
     if !resources.unified.is_empty() {
-        return Err(Error::invalid(
-            "unified is set, but this host has cgroup version 1",
-        ));
+        return Err(Error::invalid("unified is set, but this host has cgroup version 1"));
     }
     if let Some(cpu) = &resources.cpu {
         cpu_version_1(cpu, &mut out);
@@ -99,20 +89,12 @@ fn version_1(resources: &Resources<'_>) -> Result<Writes> {
     pids(resources, &mut out);
     block::version_1(resources, &mut out);
     for limit in &resources.hugepage_limits {
-        out.add(
-            "hugetlb",
-            format!("hugetlb.{}.limit_in_bytes", &*limit.page_size),
-            limit.limit,
-        );
+        out.add("hugetlb", format!("hugetlb.{}.limit_in_bytes", &*limit.page_size), limit.limit);
     }
     if let Some(network) = &resources.network {
         out.add_some("net_cls", "net_cls.classid", network.class_id);
         for priority in &network.priorities {
-            out.add(
-                "net_prio",
-                "net_prio.ifpriomap",
-                format!("{} {}", &*priority.name, priority.priority),
-            );
+            out.add("net_prio", "net_prio.ifpriomap", format!("{} {}", &*priority.name, priority.priority));
         }
     }
     rdma(resources, &mut out);
@@ -130,20 +112,10 @@ fn version_2(resources: &Resources<'_>) -> Result<Writes> {
     pids(resources, &mut out);
     block::version_2(resources, &mut out)?;
     for limit in &resources.hugepage_limits {
-        out.add(
-            "hugetlb",
-            format!("hugetlb.{}.max", &*limit.page_size),
-            limit.limit,
-        );
+        out.add("hugetlb", format!("hugetlb.{}.max", &*limit.page_size), limit.limit);
     }
-    if resources
-        .network
-        .as_ref()
-        .is_some_and(|n| n.class_id.is_some() || !n.priorities.is_empty())
-    {
-        return Err(Error::unsupported(
-            "network: cgroup version 2 has no network classes and priorities",
-        ));
+    if resources.network.as_ref().is_some_and(|n| n.class_id.is_some() || !n.priorities.is_empty()) {
+        return Err(Error::unsupported("network: cgroup version 2 has no network classes and priorities"));
     }
     rdma(resources, &mut out);
     // Last, so that a key given twice ends with what was asked for literally.
@@ -158,15 +130,9 @@ fn version_2(resources: &Resources<'_>) -> Result<Writes> {
 
 /// The controller that a file of version 2 belongs to; `cgroup.*` belongs to none.
 fn controller_of(key: &str) -> Result<&'static str> {
-    const KNOWN: [&str; 9] = [
-        "cgroup", "cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids", "rdma",
-    ];
+    const KNOWN: [&str; 9] = ["cgroup", "cpu", "cpuset", "hugetlb", "io", "memory", "misc", "pids", "rdma"];
     let prefix = key.split('.').next().unwrap_or_default();
-    let bad = || {
-        Error::invalid(format!(
-            "unified has the key {key:?}, which is not a file of a controller"
-        ))
-    };
+    let bad = || Error::invalid(format!("unified has the key {key:?}, which is not a file of a controller"));
     if key.contains('/') || !key.contains('.') {
         return Err(bad());
     }
@@ -185,10 +151,7 @@ fn pids(resources: &Resources<'_>, out: &mut Writes) {
 fn rdma(resources: &Resources<'_>, out: &mut Writes) {
     for (device, limit) in &resources.rdma {
         let mut line = device.to_string();
-        for (name, value) in [
-            ("hca_handle", limit.hca_handles),
-            ("hca_object", limit.hca_objects),
-        ] {
+        for (name, value) in [("hca_handle", limit.hca_handles), ("hca_object", limit.hca_objects)] {
             if let Some(value) = value {
                 line.push_str(&format!(" {name}={value}"));
             }
@@ -199,39 +162,19 @@ fn rdma(resources: &Resources<'_>, out: &mut Writes) {
 
 /// Bytes, where a negative number lifts the limit.
 fn bytes(value: i64) -> String {
-    if value < 0 {
-        "max".to_owned()
-    } else {
-        value.to_string()
-    }
+    if value < 0 { "max".to_owned() } else { value.to_string() }
 }
 
 fn memory_version_1(memory: &Memory, out: &mut Writes) -> Result<()> {
     refuse_kernel_memory(memory)?;
     let nonzero = |value: Option<i64>| value.filter(|value| *value != 0);
     out.add_some("memory", "memory.limit_in_bytes", nonzero(memory.limit));
-    out.add_some(
-        "memory",
-        "memory.soft_limit_in_bytes",
-        nonzero(memory.reservation),
-    );
+    out.add_some("memory", "memory.soft_limit_in_bytes", nonzero(memory.reservation));
     out.add_some("memory", "memory.memsw.limit_in_bytes", nonzero(memory.swap));
-    out.add_some(
-        "memory",
-        "memory.kmem.tcp.limit_in_bytes",
-        nonzero(memory.kernel_tcp),
-    );
+    out.add_some("memory", "memory.kmem.tcp.limit_in_bytes", nonzero(memory.kernel_tcp));
     out.add_some("memory", "memory.swappiness", swappiness(memory)?);
-    out.add_some(
-        "memory",
-        "memory.use_hierarchy",
-        memory.use_hierarchy.filter(|on| *on).map(|_| 1),
-    );
-    out.add_some(
-        "memory",
-        "memory.oom_control",
-        memory.disable_oom_killer.filter(|on| *on).map(|_| 1),
-    );
+    out.add_some("memory", "memory.use_hierarchy", memory.use_hierarchy.filter(|on| *on).map(|_| 1));
+    out.add_some("memory", "memory.oom_control", memory.disable_oom_killer.filter(|on| *on).map(|_| 1));
     Ok(())
 }
 
@@ -248,11 +191,7 @@ fn memory_version_2(memory: &Memory, out: &mut Writes) -> Result<()> {
     if limit != 0 {
         out.add("memory", "memory.max", bytes(limit));
     }
-    out.add_some(
-        "memory",
-        "memory.low",
-        memory.reservation.filter(|low| *low != 0).map(bytes),
-    );
+    out.add_some("memory", "memory.low", memory.reservation.filter(|low| *low != 0).map(bytes));
     Ok(())
 }
 
@@ -260,12 +199,10 @@ fn memory_version_2(memory: &Memory, out: &mut Writes) -> Result<()> {
 fn swap_alone(swap: i64, limit: i64) -> Result<String> {
     match (swap, limit) {
         (..0, _) => Ok("max".to_owned()),
-        (_, ..=0) => Err(Error::invalid(
-            "memory.swap is set without memory.limit, so swap alone is unknown",
-        )),
-        (swap, limit) if swap < limit => Err(Error::invalid(format!(
-            "memory.swap {swap} is less than memory.limit {limit}"
-        ))),
+        (_, ..=0) => Err(Error::invalid("memory.swap is set without memory.limit, so swap alone is unknown")),
+        (swap, limit) if swap < limit => {
+            Err(Error::invalid(format!("memory.swap {swap} is less than memory.limit {limit}")))
+        }
         (swap, limit) => Ok((swap - limit).to_string()),
     }
 }
@@ -280,9 +217,9 @@ fn refuse_kernel_memory(memory: &Memory) -> Result<()> {
 
 fn swappiness(memory: &Memory) -> Result<Option<u64>> {
     match memory.swappiness {
-        Some(value) if value > 100 => Err(Error::invalid(format!(
-            "memory.swappiness {value} is not 0 to 100"
-        ))),
+        Some(value) if value > 100 => {
+            Err(Error::invalid(format!("memory.swappiness {value} is not 0 to 100")))
+        }
         value => Ok(value),
     }
 }
@@ -294,36 +231,25 @@ fn cpu_version_1(cpu: &Cpu<'_>, out: &mut Writes) {
     out.add_some("cpu", "cpu.cfs_quota_us", cpu.quota.filter(|quota| *quota != 0));
     out.add_some("cpu", "cpu.cfs_burst_us", cpu.burst);
     out.add_some("cpu", "cpu.rt_period_us", nonzero(cpu.realtime_period));
-    out.add_some(
-        "cpu",
-        "cpu.rt_runtime_us",
-        cpu.realtime_runtime.filter(|runtime| *runtime != 0),
-    );
+    out.add_some("cpu", "cpu.rt_runtime_us", cpu.realtime_runtime.filter(|runtime| *runtime != 0));
     out.add_some("cpu", "cpu.idle", cpu.idle);
     cpuset(cpu, out);
 }
 
 fn cpu_version_2(cpu: &Cpu<'_>, out: &mut Writes) -> Result<()> {
     if cpu.realtime_runtime.is_some_and(|v| v != 0) || cpu.realtime_period.is_some_and(|v| v != 0) {
-        return Err(Error::unsupported(
-            "cpu.realtimeRuntime: cgroup version 2 has no real-time bandwidth",
-        ));
+        return Err(Error::unsupported("cpu.realtimeRuntime: cgroup version 2 has no real-time bandwidth"));
     }
     out.add_some("cpu", "cpu.idle", cpu.idle);
     // A weight cannot be written while the group is idle.
     if cpu.idle != Some(1) {
-        out.add_some(
-            "cpu",
-            "cpu.weight",
-            cpu.shares.filter(|shares| *shares != 0).map(weight_of_shares),
-        );
+        out.add_some("cpu", "cpu.weight", cpu.shares.filter(|shares| *shares != 0).map(weight_of_shares));
     }
     let quota = cpu.quota.filter(|quota| *quota != 0);
     let period = cpu.period.filter(|period| *period != 0);
     if quota.is_some() || period.is_some() {
-        let quota = quota
-            .filter(|quota| *quota > 0)
-            .map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+        let quota =
+            quota.filter(|quota| *quota > 0).map_or_else(|| "max".to_owned(), |quota| quota.to_string());
         out.add("cpu", "cpu.max", format!("{quota} {}", period.unwrap_or(100_000)));
     }
     out.add_some("cpu", "cpu.max.burst", cpu.burst);
@@ -360,56 +286,28 @@ mod tests {
     fn lines(json: &str, mode: CgroupMode) -> Result<Vec<String>> {
         let text = format!(r#"{{"resources":{json}}}"#);
         let linux: Linux<'_> = serde_json::from_str(&text).expect("parses");
-        Ok(plan(&linux, mode)?
-            .writes
-            .iter()
-            .map(|w| format!("{}={}", w.file, w.value))
-            .collect())
+        Ok(plan(&linux, mode)?.writes.iter().map(|w| format!("{}={}", w.file, w.value)).collect())
     }
 
     #[test]
     fn each_limit_becomes_the_file_of_its_version() {
         let (v1, v2) = (CgroupMode::V1, CgroupMode::V2);
         for (json, mode, want) in [
-            (
-                r#"{"memory":{"limit":100}}"#,
-                v1,
-                vec!["memory.limit_in_bytes=100"],
-            ),
+            (r#"{"memory":{"limit":100}}"#, v1, vec!["memory.limit_in_bytes=100"]),
             (r#"{"memory":{"limit":100}}"#, v2, vec!["memory.max=100"]),
-            (
-                r#"{"memory":{"limit":100,"swap":150}}"#,
-                v2,
-                vec!["memory.swap.max=50", "memory.max=100"],
-            ),
-            (
-                r#"{"memory":{"limit":-1}}"#,
-                v2,
-                vec!["memory.swap.max=max", "memory.max=max"],
-            ),
+            (r#"{"memory":{"limit":100,"swap":150}}"#, v2, vec!["memory.swap.max=50", "memory.max=100"]),
+            (r#"{"memory":{"limit":-1}}"#, v2, vec!["memory.swap.max=max", "memory.max=max"]),
             (r#"{"pids":{"limit":7}}"#, v1, vec!["pids.max=7"]),
             (r#"{"pids":{"limit":-1}}"#, v2, vec!["pids.max=max"]),
             (r#"{"cpu":{"shares":1024}}"#, v2, vec!["cpu.weight=100"]),
-            (
-                r#"{"cpu":{"quota":5000,"period":10000}}"#,
-                v2,
-                vec!["cpu.max=5000 10000"],
-            ),
+            (r#"{"cpu":{"quota":5000,"period":10000}}"#, v2, vec!["cpu.max=5000 10000"]),
             (r#"{"cpu":{"quota":5000}}"#, v2, vec!["cpu.max=5000 100000"]),
             (r#"{"cpu":{"quota":-1}}"#, v2, vec!["cpu.max=max 100000"]),
             (r#"{"cpu":{"cpus":"0-1"}}"#, v1, vec!["cpuset.cpus=0-1"]),
             (r#"{"unified":{"memory.high":"9"}}"#, v2, vec!["memory.high=9"]),
-            (
-                r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}]}"#,
-                v2,
-                vec!["hugetlb.2MB.max=4"],
-            ),
+            (r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}]}"#, v2, vec!["hugetlb.2MB.max=4"]),
             (r#"{"network":{"classID":5}}"#, v1, vec!["net_cls.classid=5"]),
-            (
-                r#"{"rdma":{"mlx":{"hcaHandles":3}}}"#,
-                v2,
-                vec!["rdma.max=mlx hca_handle=3"],
-            ),
+            (r#"{"rdma":{"mlx":{"hcaHandles":3}}}"#, v2, vec!["rdma.max=mlx hca_handle=3"]),
         ] {
             assert_eq!(lines(json, mode).expect("plans"), want, "{json} {mode:?}");
         }
@@ -426,13 +324,7 @@ mod tests {
             (r#"{"memory":{"limit":100,"swap":50}}"#, v2, "less than"),
             (r#"{"memory":{"swappiness":101}}"#, v2, "101"),
         ] {
-            assert!(
-                lines(json, mode)
-                    .expect_err("must fail")
-                    .to_string()
-                    .contains(word),
-                "{json}"
-            );
+            assert!(lines(json, mode).expect_err("must fail").to_string().contains(word), "{json}");
         }
     }
 

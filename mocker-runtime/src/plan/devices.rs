@@ -48,10 +48,7 @@ pub(crate) const SYMLINKS: [(&str, &str); 5] = [
 
 /// Plans the default devices and those of the file, which win; `root` is the container's root on the host.
 pub(crate) fn plan(given: &[Given<'_>], root: (u32, u32)) -> Result<Vec<Device>> {
-    let own: Vec<Device> = given
-        .iter()
-        .map(|device| plan_one(device, root))
-        .collect::<Result<_>>()?;
+    let own: Vec<Device> = given.iter().map(|device| plan_one(device, root)).collect::<Result<_>>()?;
     let default = DEFAULT.iter().map(|(path, major, minor)| Device {
         path: PathBuf::from(path),
         kind: Kind::Char,
@@ -60,9 +57,7 @@ pub(crate) fn plan(given: &[Given<'_>], root: (u32, u32)) -> Result<Vec<Device>>
         mode: 0o666,
         owner: root,
     });
-    let mut all: Vec<Device> = default
-        .filter(|d| !own.iter().any(|o| o.path == d.path))
-        .collect();
+    let mut all: Vec<Device> = default.filter(|d| !own.iter().any(|o| o.path == d.path)).collect();
     all.extend(own);
     Ok(all)
 }
@@ -70,27 +65,21 @@ pub(crate) fn plan(given: &[Given<'_>], root: (u32, u32)) -> Result<Vec<Device>>
 fn plan_one(given: &Given<'_>, root: (u32, u32)) -> Result<Device> {
     let path = &*given.path;
     if !path.starts_with('/') {
-        return Err(Error::invalid(format!(
-            "linux.devices: the path {path:?} is not absolute"
-        )));
+        return Err(Error::invalid(format!("linux.devices: the path {path:?} is not absolute")));
     }
     let kind = match &*given.kind {
         "c" | "u" => Kind::Char,
         "b" => Kind::Block,
         "p" => Kind::Fifo,
         other => {
-            return Err(Error::invalid(format!(
-                "linux.devices: {path} has the unknown type {other:?}"
-            )));
+            return Err(Error::invalid(format!("linux.devices: {path} has the unknown type {other:?}")));
         }
     };
     let number = |what: &str, value: Option<i64>| match (value, kind) {
         (Some(value), _) => u32::try_from(value)
             .map_err(|_| Error::invalid(format!("linux.devices: {path} has the {what} number {value}"))),
         (None, Kind::Fifo) => Ok(0),
-        (None, _) => Err(Error::invalid(format!(
-            "linux.devices: {path} has no {what} number"
-        ))),
+        (None, _) => Err(Error::invalid(format!("linux.devices: {path} has no {what} number"))),
     };
     Ok(Device {
         path: PathBuf::from(path),

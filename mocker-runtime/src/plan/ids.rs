@@ -27,9 +27,7 @@ pub(crate) fn plan(uids: &[IdMapping], gids: &[IdMapping], namespaces: &Namespac
         let joins = namespaces.path(libc::CLONE_NEWUSER).is_some();
         return match uids.is_empty() && gids.is_empty() || joins {
             true => Ok(None),
-            false => Err(Error::invalid(
-                "linux.uidMappings is set, but no user namespace is asked for",
-            )),
+            false => Err(Error::invalid("linux.uidMappings is set, but no user namespace is asked for")),
         };
     }
     if uids.is_empty() || gids.is_empty() {
@@ -42,19 +40,12 @@ pub(crate) fn plan(uids: &[IdMapping], gids: &[IdMapping], namespaces: &Namespac
             "linux.uidMappings and linux.gidMappings must both map 0 of the container",
         ));
     };
-    Ok(Some(Maps {
-        uid: text(uids),
-        gid: text(gids),
-        root: (uid, gid),
-    }))
+    Ok(Some(Maps { uid: text(uids), gid: text(gids), root: (uid, gid) }))
 }
 
 /// The kernel's form: inside, outside, how many.
 fn text(mappings: &[IdMapping]) -> String {
-    mappings
-        .iter()
-        .map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size))
-        .collect()
+    mappings.iter().map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size)).collect()
 }
 
 /// What an id of the container is on the host.
@@ -69,18 +60,11 @@ fn on_host(mappings: &[IdMapping], id: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const MAP: IdMapping = IdMapping {
-        container_id: 0,
-        host_id: 100_000,
-        size: 65_536,
-    };
+    const MAP: IdMapping = IdMapping { container_id: 0, host_id: 100_000, size: 65_536 };
 
     #[test]
     fn a_mapping_becomes_the_kernels_line() {
-        let user = Namespaces {
-            new: libc::CLONE_NEWUSER as u64,
-            ..Namespaces::default()
-        };
+        let user = Namespaces { new: libc::CLONE_NEWUSER as u64, ..Namespaces::default() };
         let maps = plan(&[MAP], &[MAP], &user).expect("plans").expect("is there");
         assert_eq!(maps.uid, "0 100000 65536\n");
         assert_eq!(maps.root_in_container(), (100_000, 100_000));
@@ -89,10 +73,7 @@ mod tests {
     #[test]
     fn mappings_and_a_user_namespace_need_each_other() {
         assert!(plan(&[MAP], &[MAP], &Namespaces::default()).is_err());
-        let user = Namespaces {
-            new: libc::CLONE_NEWUSER as u64,
-            ..Namespaces::default()
-        };
+        let user = Namespaces { new: libc::CLONE_NEWUSER as u64, ..Namespaces::default() };
         assert!(plan(&[], &[MAP], &user).is_err());
     }
 }

@@ -30,17 +30,13 @@ const FLAGS: [(&str, u64); 7] = [
 pub(crate) fn scheduler(given: &Scheduler<'_>) -> Result<SchedAttr> {
     let policy = &*given.policy;
     let Some((_, number)) = POLICIES.iter().find(|(name, _)| *name == policy) else {
-        return Err(Error::invalid(format!(
-            "process.scheduler has the unknown policy {policy:?}"
-        )));
+        return Err(Error::invalid(format!("process.scheduler has the unknown policy {policy:?}")));
     };
     let mut flags = 0;
     for flag in &given.flags {
         let flag = &**flag;
         let Some((_, bit)) = FLAGS.iter().find(|(name, _)| *name == flag) else {
-            return Err(Error::invalid(format!(
-                "process.scheduler has the unknown flag {flag:?}"
-            )));
+            return Err(Error::invalid(format!("process.scheduler has the unknown flag {flag:?}")));
         };
         flags |= bit;
     }
@@ -65,33 +61,26 @@ pub(crate) fn io_priority(given: &IoPriority<'_>) -> Result<(u32, u32)> {
         "IOPRIO_CLASS_BE" => 2,
         "IOPRIO_CLASS_IDLE" => 3,
         other => {
-            return Err(Error::invalid(format!(
-                "process.ioPriority has the unknown class {other:?}"
-            )));
+            return Err(Error::invalid(format!("process.ioPriority has the unknown class {other:?}")));
         }
     };
     match u32::try_from(given.priority) {
         Ok(level @ 0..=7) => Ok((class, level)),
-        _ => Err(Error::invalid(format!(
-            "process.ioPriority has the priority {}, not 0 to 7",
-            given.priority
-        ))),
+        _ => {
+            Err(Error::invalid(format!("process.ioPriority has the priority {}, not 0 to 7", given.priority)))
+        }
     }
 }
 
 /// Plans linux.personality: `PER_LINUX` or `PER_LINUX32` of linux/personality.h.
 pub(crate) fn personality(given: &Personality<'_>) -> Result<u64> {
     if !given.flags.is_empty() {
-        return Err(Error::invalid(
-            "linux.personality has flags, of which the specification defines none",
-        ));
+        return Err(Error::invalid("linux.personality has flags, of which the specification defines none"));
     }
     match &*given.domain {
         "LINUX" => Ok(0),
         "LINUX32" => Ok(8),
-        other => Err(Error::invalid(format!(
-            "linux.personality has the unknown domain {other:?}"
-        ))),
+        other => Err(Error::invalid(format!("linux.personality has the unknown domain {other:?}"))),
     }
 }
 

@@ -39,12 +39,7 @@ pub(crate) enum What {
     /// The container's own cgroups, in whatever version the host has
     Cgroup,
     /// A new file system
-    Fs {
-        fstype: String,
-        source: String,
-        parameters: Vec<Parameter>,
-        copy_up: bool,
-    },
+    Fs { fstype: String, source: String, parameters: Vec<Parameter>, copy_up: bool },
 }
 
 /// The effect of an option word that the kernel itself knows.
@@ -134,13 +129,7 @@ pub(crate) fn propagation(word: &str) -> Option<(Attr, Reach)> {
         "unbindable" => libc::MS_UNBINDABLE,
         _ => return None,
     };
-    Some((
-        Attr {
-            propagation,
-            ..Attr::default()
-        },
-        reach,
-    ))
+    Some((Attr { propagation, ..Attr::default() }, reach))
 }
 
 /// Plans all mounts in their order; a relative source belongs to the bundle.
@@ -166,9 +155,7 @@ fn plan_one(given: &Given<'_>, bundle: &Path) -> Result<Mount> {
         (None, "bind") => bind(source, Reach::One, bundle),
         (None, "cgroup" | "cgroup2") => What::Cgroup,
         (None, "") => {
-            return Err(Error::invalid(format!(
-                "mount at {destination} has neither a type nor bind"
-            )));
+            return Err(Error::invalid(format!("mount at {destination} has neither a type nor bind")));
         }
         (None, fstype) => What::Fs {
             fstype: fstype.to_owned(),
@@ -178,9 +165,7 @@ fn plan_one(given: &Given<'_>, bundle: &Path) -> Result<Mount> {
         },
     };
     if words.copy_up && !matches!(&what, What::Fs { fstype, .. } if fstype == "tmpfs") {
-        return Err(Error::invalid(format!(
-            "mount at {destination}: tmpcopyup is for tmpfs only"
-        )));
+        return Err(Error::invalid(format!("mount at {destination}: tmpcopyup is for tmpfs only")));
     }
     // A relative destination is below the root, as runc reads it (the spec only forbids it).
     let destination = Path::new("/").join(destination);
@@ -194,10 +179,7 @@ fn plan_one(given: &Given<'_>, bundle: &Path) -> Result<Mount> {
 }
 
 fn bind(source: &str, reach: Reach, bundle: &Path) -> What {
-    What::Bind {
-        source: bundle.join(source),
-        reach,
-    }
+    What::Bind { source: bundle.join(source), reach }
 }
 
 /// All options of one mount, sorted by what they act on.
@@ -259,12 +241,7 @@ fn change(attr: &mut Attr, effect: Effect) {
 }
 
 /// The attribute that makes a mount read-only.
-pub(crate) const READONLY: Attr = Attr {
-    set: RDONLY,
-    clear: 0,
-    propagation: 0,
-    userns_fd: 0,
-};
+pub(crate) const READONLY: Attr = Attr { set: RDONLY, clear: 0, propagation: 0, userns_fd: 0 };
 
 #[cfg(test)]
 mod tests {
@@ -281,12 +258,7 @@ mod tests {
             (&["ro", "nosuid"][..], RDONLY | NOSUID, 0, &[][..]),
             (&["ro", "rw"], 0, RDONLY, &[]),
             (&["noatime", "strictatime"], STRICTATIME, ATIME, &[]),
-            (
-                &["size=64k", "mode=755", "newinstance"],
-                0,
-                0,
-                &["size", "mode", "newinstance"],
-            ),
+            (&["size=64k", "mode=755", "newinstance"], 0, 0, &["size", "mode", "newinstance"]),
             (&["sync"], 0, 0, &["sync"]),
         ] {
             let words = parse(options);
@@ -306,13 +278,7 @@ mod tests {
         ] {
             assert_eq!(
                 propagation(word),
-                Some((
-                    Attr {
-                        propagation: bit,
-                        ..Attr::default()
-                    },
-                    reach
-                )),
+                Some((Attr { propagation: bit, ..Attr::default() }, reach)),
                 "{word}"
             );
         }

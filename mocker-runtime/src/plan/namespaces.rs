@@ -35,6 +35,11 @@ impl Namespaces {
         self.makes(flag) || self.path(flag).is_some()
     }
 
+    /// `CLONE_NEW*` of all that the container does not share with the runtime.
+    pub(crate) fn all(&self) -> u64 {
+        self.join.iter().fold(self.new, |all, (flag, _)| all | flag)
+    }
+
     /// True if a namespace of this kind is made.
     pub(crate) fn makes(&self, flag: i32) -> bool {
         self.new & flag as u64 != 0
@@ -42,10 +47,7 @@ impl Namespaces {
 
     /// The path of the namespace of this kind that is joined.
     pub(crate) fn path(&self, flag: i32) -> Option<&PathBuf> {
-        self.join
-            .iter()
-            .find(|(kind, _)| *kind == flag as u64)
-            .map(|(_, path)| path)
+        self.join.iter().find(|(kind, _)| *kind == flag as u64).map(|(_, path)| path)
     }
 }
 
@@ -55,44 +57,32 @@ pub(crate) fn plan(given: &[Namespace<'_>], offsets: &BTreeMap<Text<'_>, TimeOff
     for namespace in given {
         let kind = &*namespace.kind;
         let Some((_, flag)) = KINDS.iter().find(|(name, _)| *name == kind) else {
-            return Err(Error::invalid(format!(
-                "linux.namespaces has the unknown type {kind:?}"
-            )));
+            return Err(Error::invalid(format!("linux.namespaces has the unknown type {kind:?}")));
         };
         if plan.has(*flag) {
-            return Err(Error::invalid(format!(
-                "linux.namespaces has the type {kind:?} twice"
-            )));
+            return Err(Error::invalid(format!("linux.namespaces has the type {kind:?} twice")));
         }
         match namespace.path.as_deref().unwrap_or_default() {
             "" => plan.new |= *flag as u64,
             path if path.starts_with('/') => plan.join.push((*flag as u64, PathBuf::from(path))),
             path => {
-                return Err(Error::invalid(format!(
-                    "linux.namespaces: the path {path:?} is not absolute"
-                )));
+                return Err(Error::invalid(format!("linux.namespaces: the path {path:?} is not absolute")));
             }
         }
     }
-    plan.join
-        .sort_by_key(|(flag, _)| KINDS.iter().position(|(_, known)| *known as u64 == *flag));
+    plan.join.sort_by_key(|(flag, _)| KINDS.iter().position(|(_, known)| *known as u64 == *flag));
     if !offsets.is_empty() && !plan.makes(libc::CLONE_NEWTIME) {
-        return Err(Error::invalid(
-            "linux.timeOffsets is set, but no new time namespace is asked for",
-        ));
+        return Err(Error::invalid("linux.timeOffsets is set, but no new time namespace is asked for"));
     }
     for (clock, offset) in offsets {
         let id = match &**clock {
             "monotonic" => libc::CLOCK_MONOTONIC,
             "boottime" => libc::CLOCK_BOOTTIME,
             other => {
-                return Err(Error::invalid(format!(
-                    "linux.timeOffsets has the unknown clock {other:?}"
-                )));
+                return Err(Error::invalid(format!("linux.timeOffsets has the unknown clock {other:?}")));
             }
         };
-        plan.time_offsets
-            .push_str(&format!("{id} {} {}\n", offset.secs, offset.nanosecs));
+        plan.time_offsets.push_str(&format!("{id} {} {}\n", offset.secs, offset.nanosecs));
     }
     Ok(plan)
 }
@@ -111,19 +101,13 @@ mod tests {
         let plan =
             of(r#"[{"type":"pid","path":""},{"type":"network","path":"/run/netns/a"}]"#).expect("plans");
         assert_eq!(plan.new, libc::CLONE_NEWPID as u64);
-        assert_eq!(
-            plan.join,
-            [(libc::CLONE_NEWNET as u64, PathBuf::from("/run/netns/a"))]
-        );
+        assert_eq!(plan.join, [(libc::CLONE_NEWNET as u64, PathBuf::from("/run/netns/a"))]);
     }
 
     #[test]
     fn the_mount_namespace_is_joined_last_since_paths_change_with_it() {
         let plan = of(r#"[{"type":"mount","path":"/a"},{"type":"user","path":"/b"}]"#).expect("plans");
-        assert_eq!(
-            plan.join.last().map(|(flag, _)| *flag),
-            Some(libc::CLONE_NEWNS as u64)
-        );
+        assert_eq!(plan.join.last().map(|(flag, _)| *flag), Some(libc::CLONE_NEWNS as u64));
     }
 
     #[test]
@@ -133,10 +117,7 @@ mod tests {
             (r#"[{"type":"pid"},{"type":"pid"}]"#, "twice"),
             (r#"[{"type":"pid","path":"proc/1"}]"#, "not absolute"),
         ] {
-            assert!(
-                of(json).expect_err("must fail").to_string().contains(word),
-                "{json}"
-            );
+            assert!(of(json).expect_err("must fail").to_string().contains(word), "{json}");
         }
     }
 }

@@ -54,10 +54,7 @@ pub(crate) fn plan(given: Option<&Given<'_>>, personality: Option<&Personality<'
         env: env(&given.env)?,
         cwd: PathBuf::from(cwd),
         terminal: given.terminal.then(|| {
-            size.map_or_else(Terminal::default, |size| Terminal {
-                rows: size.height,
-                columns: size.width,
-            })
+            size.map_or_else(Terminal::default, |size| Terminal { rows: size.height, columns: size.width })
         }),
         uid: given.user.uid,
         gid: given.user.gid,
@@ -88,16 +85,10 @@ fn env(given: &[Text<'_>]) -> Result<Vec<CString>> {
     let mut out: Vec<&Text<'_>> = Vec::with_capacity(given.len());
     for entry in given {
         let Some((name, _)) = entry.split_once('=') else {
-            return Err(Error::invalid(format!(
-                "process.env has {:?}, which has no \"=\"",
-                &**entry
-            )));
+            return Err(Error::invalid(format!("process.env has {:?}, which has no \"=\"", &**entry)));
         };
         if name.is_empty() {
-            return Err(Error::invalid(format!(
-                "process.env has {:?}, which has no name",
-                &**entry
-            )));
+            return Err(Error::invalid(format!("process.env has {:?}, which has no name", &**entry)));
         }
         out.retain(|kept| kept.split_once('=').is_none_or(|(other, _)| other != name));
         out.push(entry);
@@ -129,17 +120,11 @@ mod tests {
     fn what_cannot_be_run_is_an_error_that_names_the_property() {
         for (json, word) in [
             (r#"{"cwd":"/","args":[]}"#, "process.args is empty"),
-            (
-                r#"{"cwd":"tmp","args":["x"]}"#,
-                "process.cwd \"tmp\" is not absolute",
-            ),
+            (r#"{"cwd":"tmp","args":["x"]}"#, "process.cwd \"tmp\" is not absolute"),
             (r#"{"cwd":"/","args":["x"],"env":["NAME"]}"#, "has no \"=\""),
             (r#"{"cwd":"/","args":["x\u0000y"]}"#, "NUL"),
         ] {
-            assert!(
-                of(json).expect_err("must fail").to_string().contains(word),
-                "{json}"
-            );
+            assert!(of(json).expect_err("must fail").to_string().contains(word), "{json}");
         }
     }
 }

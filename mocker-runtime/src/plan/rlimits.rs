@@ -38,25 +38,16 @@ pub(crate) fn plan(given: &[Given<'_>]) -> Result<Vec<Rlimit>> {
     for limit in given {
         let kind = &*limit.kind;
         let Some((name, resource)) = NAMES.iter().find(|(name, _)| *name == kind) else {
-            return Err(Error::invalid(format!(
-                "process.rlimits has the unknown type {kind:?}"
-            )));
+            return Err(Error::invalid(format!("process.rlimits has the unknown type {kind:?}")));
         };
         if out.iter().any(|other| other.resource == *resource) {
             return Err(Error::invalid(format!("process.rlimits has {kind} twice")));
         }
         if limit.soft > limit.hard {
             let Given { soft, hard, .. } = limit;
-            return Err(Error::invalid(format!(
-                "process.rlimits: {kind} has soft {soft} above hard {hard}"
-            )));
+            return Err(Error::invalid(format!("process.rlimits: {kind} has soft {soft} above hard {hard}")));
         }
-        out.push(Rlimit {
-            resource: *resource,
-            name,
-            soft: limit.soft,
-            hard: limit.hard,
-        });
+        out.push(Rlimit { resource: *resource, name, soft: limit.soft, hard: limit.hard });
     }
     Ok(out)
 }
@@ -69,17 +60,11 @@ mod tests {
     fn unknown_twice_and_upside_down_are_errors() {
         for (json, word) in [
             (r#"[{"type":"RLIMIT_TEA","soft":1,"hard":1}]"#, "RLIMIT_TEA"),
-            (
-                r#"[{"type":"RLIMIT_CPU","soft":1,"hard":1},{"type":"RLIMIT_CPU","soft":1,"hard":1}]"#,
-                "twice",
-            ),
+            (r#"[{"type":"RLIMIT_CPU","soft":1,"hard":1},{"type":"RLIMIT_CPU","soft":1,"hard":1}]"#, "twice"),
             (r#"[{"type":"RLIMIT_CPU","soft":2,"hard":1}]"#, "above"),
         ] {
             let given: Vec<Given<'_>> = serde_json::from_str(json).expect("parses");
-            assert!(
-                plan(&given).expect_err("must fail").to_string().contains(word),
-                "{json}"
-            );
+            assert!(plan(&given).expect_err("must fail").to_string().contains(word), "{json}");
         }
     }
 }

@@ -1,8 +1,5 @@
 //! bpf(2), as far as the device rules of cgroup v2 need it: load one small program, attach it.
-#![expect(
-    unsafe_code,
-    reason = "bpf(2) has no safe wrapper, and no C library shall be linked for it"
-)]
+#![expect(unsafe_code, reason = "bpf(2) has no safe wrapper, and no C library shall be linked for it")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -57,14 +54,7 @@ impl Attr {
 fn bpf(command: libc::c_int, attr: &mut Attr) -> std::result::Result<libc::c_long, rustix::io::Errno> {
     // SAFETY: `attr` is longer than the kernel's union, zero where nothing is set, and every pointer in
     // it was made from a reference that outlives this call.
-    check(unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            std::ptr::from_mut(attr),
-            size_of::<Attr>(),
-        )
-    })
+    check(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<Attr>()) })
 }
 
 /// Loads a program of type `BPF_PROG_TYPE_CGROUP_DEVICE` (Linux 4.15).
@@ -88,7 +78,5 @@ pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<
     attr.set(1, program.as_raw_fd() as u32);
     attr.set(2, ATTACH_TYPE_CGROUP_DEVICE);
     attr.set(3, F_ALLOW_MULTI);
-    bpf(PROG_ATTACH, &mut attr)
-        .map(drop)
-        .while_doing(|| "attach the device program to the cgroup")
+    bpf(PROG_ATTACH, &mut attr).map(drop).while_doing(|| "attach the device program to the cgroup")
 }

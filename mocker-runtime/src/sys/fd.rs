@@ -19,24 +19,15 @@ use crate::error::{Error, Kind, Result, WhileDoing};
 
 /// Two ends that keep messages apart and know when the other end is gone.
 pub(crate) fn socketpair() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .while_doing(|| "socketpair")
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .while_doing(|| "socketpair")
 }
 
 /// A stream socket connected to a path of the host.
 pub(crate) fn connect(path: &Path) -> Result<OwnedFd> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .while_doing(|| "make a socket")?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .while_doing(|| "make a socket")?;
     SocketAddrUnix::new(path)
         .and_then(|address| rustix::net::connect(&socket, &address))
         .while_doing(|| format!("connect to {}", path.display()))?;
@@ -59,13 +50,8 @@ pub(crate) fn receive_fd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
     let mut text = [0_u8; 256];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    rustix::net::recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut text)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC,
-    )
-    .while_doing(|| "receive a descriptor")?;
+    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        .while_doing(|| "receive a descriptor")?;
     control
         .drain()
         .find_map(|message| match message {
@@ -77,34 +63,18 @@ pub(crate) fn receive_fd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// Makes a fifo for its owner alone and opens both of its ends, so that neither open nor read meets an end.
 pub(crate) fn make_fifo(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
-    rustix::fs::mknodat(
-        dir,
-        name,
-        rustix::fs::FileType::Fifo,
-        Mode::from_raw_mode(0o600),
-        0,
-    )
-    .and_then(|()| {
-        rustix::fs::openat(
-            dir,
-            name,
-            OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )
-    })
-    .while_doing(|| format!("make the fifo {name:?}"))
+    rustix::fs::mknodat(dir, name, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+        .and_then(|()| {
+            rustix::fs::openat(dir, name, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+        })
+        .while_doing(|| format!("make the fifo {name:?}"))
 }
 
 /// Marks all descriptors from `first` on to be closed by execve (Linux 5.11).
 pub(crate) fn close_on_exec_from(first: RawFd) -> Result<()> {
     // SAFETY: close_range with CLOSE_RANGE_CLOEXEC closes nothing now; it takes three numbers.
     check(unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
+        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
     })
     .map(drop)
     .while_doing(|| format!("close_range from {first}"))

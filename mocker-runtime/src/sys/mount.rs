@@ -51,16 +51,8 @@ pub(crate) fn set_attr(mount: BorrowedFd<'_>, attr: &Attr, reach: Reach) -> Resu
 
 /// Changes the attributes of the mount at a path.
 pub(crate) fn set_attr_at(dir: BorrowedFd<'_>, path: &CStr, attr: &Attr, reach: Reach) -> Result<()> {
-    let recursive = if reach == Reach::Tree {
-        libc::AT_RECURSIVE
-    } else {
-        0
-    };
-    let flags = if path.is_empty() {
-        libc::AT_EMPTY_PATH | recursive
-    } else {
-        recursive
-    };
+    let recursive = if reach == Reach::Tree { libc::AT_RECURSIVE } else { 0 };
+    let flags = if path.is_empty() { libc::AT_EMPTY_PATH | recursive } else { recursive };
     // SAFETY: the path is a C string and `attr` a whole mount_attr whose length is given; the kernel
     // reads both during the call only.
     let result = check(unsafe {
@@ -74,12 +66,7 @@ pub(crate) fn set_attr_at(dir: BorrowedFd<'_>, path: &CStr, attr: &Attr, reach: 
         )
     });
     result.map(drop).while_doing(|| {
-        let Attr {
-            set,
-            clear,
-            propagation,
-            ..
-        } = attr;
+        let Attr { set, clear, propagation, .. } = attr;
         format!("set mount attributes (set {set:#x}, clear {clear:#x}, propagation {propagation:#x})")
     })
 }
@@ -108,10 +95,9 @@ pub(crate) fn new_filesystem(
 ) -> Result<OwnedFd> {
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|errno| match errno {
-            Errno::NODEV => Error::new(
-                Kind::Unsupported,
-                format!("this kernel has no file system {fstype:?}"),
-            ),
+            Errno::NODEV => {
+                Error::new(Kind::Unsupported, format!("this kernel has no file system {fstype:?}"))
+            }
             errno => errno.into(),
         })
         .while_doing(|| format!("fsopen {fstype}"))?;
@@ -123,11 +109,8 @@ pub(crate) fn new_filesystem(
         match value {
             None => said(&context, fsconfig_set_flag(&context, key.as_str()))
                 .while_doing(|| format!("set option {key:?} of {fstype}"))?,
-            Some(value) => said(
-                &context,
-                fsconfig_set_string(&context, key.as_str(), value.as_str()),
-            )
-            .while_doing(|| format!("set option {:?} of {fstype}", format!("{key}={value}")))?,
+            Some(value) => said(&context, fsconfig_set_string(&context, key.as_str(), value.as_str()))
+                .while_doing(|| format!("set option {:?} of {fstype}", format!("{key}={value}")))?,
         }
     }
     said(&context, fsconfig_create(&context)).while_doing(|| format!("create a {fstype}"))?;
@@ -141,9 +124,7 @@ fn said(context: &OwnedFd, result: rustix::io::Result<()>) -> Result<()> {
     let mut line = [0_u8; 512];
     match rustix::io::read(context, &mut line) {
         Ok(n) if n > 2 => {
-            let words = String::from_utf8_lossy(line.get(2..n).unwrap_or_default())
-                .trim_end()
-                .to_owned();
+            let words = String::from_utf8_lossy(line.get(2..n).unwrap_or_default()).trim_end().to_owned();
             Err(Error::from(errno)).while_doing(|| words)
         }
         _ => Err(errno.into()),

@@ -1,8 +1,5 @@
 //! setns(2) and unshare(2).
-#![expect(
-    unsafe_code,
-    reason = "unshare may part file tables, which is unsafe in general"
-)]
+#![expect(unsafe_code, reason = "unshare may part file tables, which is unsafe in general")]
 
 use std::os::fd::BorrowedFd;
 
@@ -31,4 +28,11 @@ pub(crate) fn join(fd: BorrowedFd<'_>, flag: u64) -> Result<()> {
         _ => LinkNameSpaceType::HostNameAndNISDomainName,
     };
     rustix::thread::move_into_link_name_space(fd, Some(kind)).while_doing(|| format!("setns {kind:?}"))
+}
+
+/// Enters several namespaces (`CLONE_NEW*`) of a process at once (Linux 5.8).
+pub(crate) fn join_all(process: BorrowedFd<'_>, flags: u64) -> Result<()> {
+    use rustix::thread::ThreadNameSpaceType;
+    let kinds = ThreadNameSpaceType::from_bits_retain(flags as u32);
+    rustix::thread::move_into_thread_name_spaces(process, kinds).while_doing(|| format!("setns {kinds:?}"))
 }

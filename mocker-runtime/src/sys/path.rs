@@ -35,12 +35,7 @@ pub(crate) fn open_in_root(
     path: &Path,
     flags: OFlags,
 ) -> std::result::Result<OwnedFd, Errno> {
-    resolve(
-        root.as_fd(),
-        path,
-        flags,
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
+    resolve(root.as_fd(), path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
 /// The same, but refuses a path with a symlink in any place.
@@ -49,12 +44,7 @@ pub(crate) fn open_without_symlinks(
     path: &Path,
     flags: OFlags,
 ) -> std::result::Result<OwnedFd, Errno> {
-    resolve(
-        root.as_fd(),
-        path,
-        flags,
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
-    )
+    resolve(root.as_fd(), path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
 }
 
 /// openat2, again when a rename elsewhere made the kernel give up.
@@ -64,11 +54,7 @@ fn resolve(
     flags: OFlags,
     how: ResolveFlags,
 ) -> std::result::Result<OwnedFd, Errno> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new("/")
-    } else {
-        path
-    };
+    let path = if path.as_os_str().is_empty() { Path::new("/") } else { path };
     let mut tries = 0;
     loop {
         match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), how) {
@@ -155,10 +141,7 @@ fn make_one(parent: &OwnedFd, name: &Path, make: Make) -> Result<()> {
 /// Opens the parent directory of `path` below `root`, making it, and gives the last name.
 pub(crate) fn open_parent(root: impl AsFd, path: &Path) -> Result<(OwnedFd, &OsStr)> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Error::invalid(format!(
-            "{} has no parent directory",
-            path.display()
-        )));
+        return Err(Error::invalid(format!("{} has no parent directory", path.display())));
     };
     Ok((open_or_make(root, parent, Make::Dir)?, name))
 }
@@ -184,10 +167,7 @@ mod tests {
         let (dir, fd) = root();
         std::os::unix::fs::symlink("../../../../etc", dir.path().join("out")).expect("symlink");
         open_or_make(&fd, Path::new("/out/made"), Make::Dir).expect("opens");
-        assert!(
-            dir.path().join("etc/made").is_dir(),
-            "the link led out, or nowhere"
-        );
+        assert!(dir.path().join("etc/made").is_dir(), "the link led out, or nowhere");
     }
 
     #[test]

@@ -41,15 +41,10 @@ impl Proc {
     /// Writes to a file of this process. `self` is a symlink, but one of procfs itself.
     pub(crate) fn write_self(&self, file: &str, text: &str) -> Result<()> {
         let path = format!("self/{file}");
-        rustix::fs::openat(
-            &self.0,
-            path.as_str(),
-            OFlags::WRONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .and_then(|fd| rustix::io::write(fd, text.as_bytes()))
-        .map(drop)
-        .while_doing(|| format!("write {text:?} to /proc/{path}"))
+        rustix::fs::openat(&self.0, path.as_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|fd| rustix::io::write(fd, text.as_bytes()))
+            .map(drop)
+            .while_doing(|| format!("write {text:?} to /proc/{path}"))
     }
 
     /// Reads a small file below /proc.
@@ -110,13 +105,7 @@ mod tests {
     #[test]
     fn a_process_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let text = "7 (a) Z 1) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2 3\n";
-        assert_eq!(
-            parse_stat(text),
-            Some(Stat {
-                state: 'S',
-                start_time: 12345
-            })
-        );
+        assert_eq!(parse_stat(text), Some(Stat { state: 'S', start_time: 12345 }));
     }
 
     #[test]

@@ -28,10 +28,7 @@ pub(crate) struct SchedAttr {
 
 /// Sets this thread's scheduling.
 pub(crate) fn set_scheduler(attr: &SchedAttr) -> Result<()> {
-    let attr = SchedAttr {
-        size: size_of::<SchedAttr>() as u32,
-        ..*attr
-    };
+    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
     // SAFETY: `attr` is a whole sched_attr that says its own length; the kernel only reads it.
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) })
         .map(drop)
@@ -49,19 +46,10 @@ pub(crate) fn set_io_priority(class: u32, level: u32) -> Result<()> {
 
 /// Sets one resource limit of this process.
 pub(crate) fn set_rlimit(resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {
-    let limit = libc::rlimit64 {
-        rlim_cur: soft,
-        rlim_max: hard,
-    };
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     // SAFETY: pid 0 is this process; the new limit is only read, the old one not asked for.
     check(unsafe {
-        libc::syscall(
-            libc::SYS_prlimit64,
-            0,
-            resource,
-            &raw const limit,
-            std::ptr::null::<libc::rlimit64>(),
-        )
+        libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, std::ptr::null::<libc::rlimit64>())
     })
     .map(drop)
     .while_doing(|| format!("raise {name} to soft {soft}, hard {hard}"))

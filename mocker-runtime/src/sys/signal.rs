@@ -1,8 +1,5 @@
 //! Signals to processes by handle, and signals to this one as data.
-#![expect(
-    unsafe_code,
-    reason = "pidfd_send_signal of rustix knows no real-time signals"
-)]
+#![expect(unsafe_code, reason = "pidfd_send_signal of rustix knows no real-time signals")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -24,13 +21,7 @@ pub(crate) fn open_pid(pid: i32) -> std::result::Result<OwnedFd, rustix::io::Err
 pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: i32) -> std::result::Result<(), rustix::io::Errno> {
     // SAFETY: no siginfo is given; the rest are numbers.
     check(unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal,
-            std::ptr::null::<()>(),
-            0,
-        )
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<()>(), 0)
     })
     .map(drop)
 }
@@ -38,10 +29,8 @@ pub(crate) fn send(pidfd: BorrowedFd<'_>, signal: i32) -> std::result::Result<()
 /// Waits for a child by handle, at most `milliseconds` (None: for ever); false if the time ran out.
 pub(crate) fn wait_gone(pidfd: BorrowedFd<'_>, milliseconds: Option<i64>) -> Result<bool> {
     let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-    let timeout = milliseconds.map(|ms| rustix::event::Timespec {
-        tv_sec: ms / 1000,
-        tv_nsec: (ms % 1000) * 1_000_000,
-    });
+    let timeout = milliseconds
+        .map(|ms| rustix::event::Timespec { tv_sec: ms / 1000, tv_nsec: (ms % 1000) * 1_000_000 });
     loop {
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => {}
@@ -85,10 +74,7 @@ pub(crate) fn reap_others(keep: Pid) {
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
     // Another dead child behind the one that is kept is found when that one has been taken.
     while let Ok(status) = waitid(Id::All, look | WaitPidFlag::WNOWAIT) {
-        let Some(pid) = status
-            .pid()
-            .filter(|pid| pid.as_raw() != keep.as_raw_nonzero().get())
-        else {
+        let Some(pid) = status.pid().filter(|pid| pid.as_raw() != keep.as_raw_nonzero().get()) else {
             return;
         };
         if waitid(Id::Pid(pid), look).is_err() {

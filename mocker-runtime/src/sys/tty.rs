@@ -62,12 +62,7 @@ pub(crate) fn restore(tty: impl AsFd, settings: &Termios) -> Result<()> {
 
 /// Sets the size in characters.
 pub(crate) fn resize(tty: impl AsFd, rows: u16, columns: u16) -> Result<()> {
-    let size = Winsize {
-        ws_row: rows,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     rustix::termios::tcsetwinsize(tty, size)
         .while_doing(|| format!("set the terminal's size to {rows}x{columns}"))
 }
@@ -83,10 +78,6 @@ pub(crate) fn become_console(slave: &OwnedFd) -> Result<()> {
 
 /// Opens the terminal that this process belongs to.
 pub(crate) fn open_controlling() -> Result<OwnedFd> {
-    rustix::fs::open(
-        c"/dev/tty",
-        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .while_doing(|| "open /dev/tty")
+    rustix::fs::open(c"/dev/tty", OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
+        .while_doing(|| "open /dev/tty")
 }

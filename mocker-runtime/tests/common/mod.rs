@@ -1,11 +1,7 @@
 //! What the tests through the binary share: a bundle with busybox in it, calls, and a look at what is left.
 
 #![allow(dead_code, reason = "each test executable uses its own part of this")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test ends where its set-up fails"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its set-up fails")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -47,10 +43,7 @@ pub(crate) struct Call {
 impl From<Output> for Call {
     fn from(output: Output) -> Self {
         Self {
-            code: output
-                .status
-                .code()
-                .unwrap_or_else(|| 128 + output.status.signal().unwrap()),
+            code: output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap()),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
@@ -69,11 +62,7 @@ impl Call {
     #[track_caller]
     pub(crate) fn fails(self, sentence: &str) {
         let first = self.err.lines().next().unwrap_or_default();
-        assert_eq!(
-            (self.code, first),
-            (1, format!("mocker-runtime: {sentence}").as_str()),
-            "{self:?}"
-        );
+        assert_eq!((self.code, first), (1, format!("mocker-runtime: {sentence}").as_str()), "{self:?}");
     }
 }
 
@@ -89,17 +78,9 @@ impl Bundle {
         for applet in APPLETS {
             symlink("busybox", bin.join(applet)).unwrap();
         }
-        let id = format!(
-            "test-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let args: Vec<String> = args.iter().map(|word| (*word).to_owned()).collect();
-        Self {
-            dir,
-            id,
-            config: conformance::bundle::usual_config(&args),
-        }
+        Self { dir, id, config: conformance::bundle::usual_config(&args) }
     }
 
     /// A bundle whose program is a line for the shell.
@@ -160,18 +141,9 @@ impl Bundle {
     /// A call that leaves a process behind: it must not hold this test's pipes.
     pub(crate) fn call_detached(&self, words: &[&str]) -> Call {
         let open = |name: &str| fs::File::create(self.path().join(name)).unwrap();
-        let status = self
-            .command(words)
-            .stdout(open("out"))
-            .stderr(open("err"))
-            .status()
-            .unwrap();
+        let status = self.command(words).stdout(open("out")).stderr(open("err")).status().unwrap();
         let read = |name: &str| fs::read_to_string(self.path().join(name)).unwrap();
-        Call {
-            code: status.code().unwrap(),
-            out: read("out"),
-            err: read("err"),
-        }
+        Call { code: status.code().unwrap(), out: read("out"), err: read("err") }
     }
 
     /// `run` in runc's form.
@@ -215,9 +187,8 @@ impl Bundle {
     /// Nothing of the container may be left: no state, no cgroup, no mount, no process.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self) {
-        let state: Vec<_> = fs::read_dir(self.state_root())
-            .map(|dir| dir.flatten().collect())
-            .unwrap_or_default();
+        let state: Vec<_> =
+            fs::read_dir(self.state_root()).map(|dir| dir.flatten().collect()).unwrap_or_default();
         assert!(state.is_empty(), "state is left: {state:?}");
         let cgroups = find_dirs(Path::new("/sys/fs/cgroup"), &self.id);
         assert!(cgroups.is_empty(), "cgroups are left: {cgroups:?}");

@@ -38,14 +38,8 @@ impl Maker<'_> {
             "" => mount::new_filesystem("cgroup2", "cgroup", &[], 0),
             named => {
                 let parameters: Vec<_> = match named.strip_prefix("name=") {
-                    Some(name) => vec![
-                        ("none".to_owned(), None),
-                        ("name".to_owned(), Some(name.to_owned())),
-                    ],
-                    None => named
-                        .split(',')
-                        .map(|controller| (controller.to_owned(), None))
-                        .collect(),
+                    Some(name) => vec![("none".to_owned(), None), ("name".to_owned(), Some(name.to_owned()))],
+                    None => named.split(',').map(|controller| (controller.to_owned(), None)).collect(),
                 };
                 mount::new_filesystem("cgroup", "cgroup", &parameters, 0)
             }
@@ -53,20 +47,12 @@ impl Maker<'_> {
     }
 
     fn make_version_1(&self, mount: &Mount, dirs: &[Dir]) -> Result<()> {
-        let tmpfs = mount::new_filesystem(
-            "tmpfs",
-            "tmpfs",
-            &[("mode".to_owned(), Some("755".to_owned()))],
-            0,
-        )?;
+        let tmpfs =
+            mount::new_filesystem("tmpfs", "tmpfs", &[("mode".to_owned(), Some("755".to_owned()))], 0)?;
         let place = path::open_or_make(self.root, &mount.destination, Make::Dir)?;
         mount::attach(tmpfs.as_fd(), place.as_fd())?;
         for dir in dirs {
-            let name = dir
-                .mount
-                .file_name()
-                .map(Path::new)
-                .unwrap_or(Path::new("unified"));
+            let name = dir.mount.file_name().map(Path::new).unwrap_or(Path::new("unified"));
             let tree = self.tree_of(dir)?;
             mount::set_attr(tree.as_fd(), &mount.attr, Reach::One)?;
             rustix::fs::mkdirat(&tmpfs, name, Mode::from_raw_mode(0o755))

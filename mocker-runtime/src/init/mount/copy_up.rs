@@ -27,9 +27,7 @@ pub(super) fn copy(root: BorrowedFd<'_>, from: &Path, to: BorrowedFd<'_>) -> Res
                 Mode::empty(),
             )
             .while_doing(act)?;
-            copy_directory(&source, &to, DEPTH)
-                .and_then(|()| set_attributes(&to, &stat))
-                .while_doing(act)
+            copy_directory(&source, &to, DEPTH).and_then(|()| set_attributes(&to, &stat)).while_doing(act)
         }
     }
 }
@@ -71,23 +69,11 @@ fn copy_entry(from: &OwnedFd, to: &OwnedFd, name: &std::ffi::CStr, depth: usize)
         FileType::Symlink => {
             let link = rustix::fs::readlinkat(from, name, Vec::new())?;
             rustix::fs::symlinkat(&link, to, name)?;
-            Ok(rustix::fs::chownat(
-                to,
-                name,
-                Some(uid(&stat)),
-                Some(gid(&stat)),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )?)
+            Ok(rustix::fs::chownat(to, name, Some(uid(&stat)), Some(gid(&stat)), AtFlags::SYMLINK_NOFOLLOW)?)
         }
         kind => {
             rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)?;
-            Ok(rustix::fs::chownat(
-                to,
-                name,
-                Some(uid(&stat)),
-                Some(gid(&stat)),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )?)
+            Ok(rustix::fs::chownat(to, name, Some(uid(&stat)), Some(gid(&stat)), AtFlags::SYMLINK_NOFOLLOW)?)
         }
     }
 }
@@ -104,10 +90,7 @@ fn gid(stat: &Stat) -> rustix::fs::Gid {
 fn set_attributes(to: impl AsFd, stat: &Stat) -> Result<()> {
     rustix::fs::fchown(&to, Some(uid(stat)), Some(gid(stat)))?;
     rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
-    let time = |seconds: i64, nanos: u64| rustix::fs::Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanos as i64,
-    };
+    let time = |seconds: i64, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos as i64 };
     let times = rustix::fs::Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),

@@ -9,37 +9,17 @@ type Throttle<'a> = (&'a [ThrottleDevice], &'static str, &'static str);
 
 fn throttles<'a>(io: &'a BlockIo<'_>) -> [Throttle<'a>; 4] {
     [
-        (
-            &io.throttle_read_bps_device,
-            "blkio.throttle.read_bps_device",
-            "rbps",
-        ),
-        (
-            &io.throttle_write_bps_device,
-            "blkio.throttle.write_bps_device",
-            "wbps",
-        ),
-        (
-            &io.throttle_read_iops_device,
-            "blkio.throttle.read_iops_device",
-            "riops",
-        ),
-        (
-            &io.throttle_write_iops_device,
-            "blkio.throttle.write_iops_device",
-            "wiops",
-        ),
+        (&io.throttle_read_bps_device, "blkio.throttle.read_bps_device", "rbps"),
+        (&io.throttle_write_bps_device, "blkio.throttle.write_bps_device", "wbps"),
+        (&io.throttle_read_iops_device, "blkio.throttle.read_iops_device", "riops"),
+        (&io.throttle_write_iops_device, "blkio.throttle.write_iops_device", "wiops"),
     ]
 }
 
 pub(super) fn version_1(resources: &Resources<'_>, out: &mut Writes) {
     let Some(io) = &resources.block_io else { return };
     out.add_some("blkio", "blkio.weight", io.weight.filter(|weight| *weight != 0));
-    out.add_some(
-        "blkio",
-        "blkio.leaf_weight",
-        io.leaf_weight.filter(|weight| *weight != 0),
-    );
+    out.add_some("blkio", "blkio.leaf_weight", io.leaf_weight.filter(|weight| *weight != 0));
     for device in &io.weight_device {
         let line = |weight: u16| format!("{}:{} {weight}", device.major, device.minor);
         out.add_some("blkio", "blkio.weight_device", device.weight.map(line));
@@ -47,11 +27,7 @@ pub(super) fn version_1(resources: &Resources<'_>, out: &mut Writes) {
     }
     for (list, file, _) in throttles(io) {
         for device in list {
-            out.add(
-                "blkio",
-                file,
-                format!("{}:{} {}", device.major, device.minor, device.rate),
-            );
+            out.add("blkio", file, format!("{}:{} {}", device.major, device.minor, device.rate));
         }
     }
 }
@@ -61,33 +37,18 @@ pub(super) fn version_2(resources: &Resources<'_>, out: &mut Writes) -> Result<(
         return Ok(());
     };
     if io.leaf_weight.is_some_and(|weight| weight != 0)
-        || io
-            .weight_device
-            .iter()
-            .any(|device| device.leaf_weight.is_some_and(|weight| weight != 0))
+        || io.weight_device.iter().any(|device| device.leaf_weight.is_some_and(|weight| weight != 0))
     {
-        return Err(Error::unsupported(
-            "blockIO.leafWeight: cgroup version 2 has no leaf weights",
-        ));
+        return Err(Error::unsupported("blockIO.leafWeight: cgroup version 2 has no leaf weights"));
     }
-    out.add_some(
-        "io",
-        "io.weight",
-        io.weight.filter(|weight| *weight != 0).map(weight),
-    );
+    out.add_some("io", "io.weight", io.weight.filter(|weight| *weight != 0).map(weight));
     for device in &io.weight_device {
-        let line = device
-            .weight
-            .map(|w| format!("{}:{} {}", device.major, device.minor, weight(w)));
+        let line = device.weight.map(|w| format!("{}:{} {}", device.major, device.minor, weight(w)));
         out.add_some("io", "io.weight", line);
     }
     for (list, _, key) in throttles(io) {
         for device in list {
-            out.add(
-                "io",
-                "io.max",
-                format!("{}:{} {key}={}", device.major, device.minor, device.rate),
-            );
+            out.add("io", "io.max", format!("{}:{} {key}={}", device.major, device.minor, device.rate));
         }
     }
     Ok(())

@@ -18,9 +18,7 @@ impl Access {
         let mut bits = 0;
         for letter in text.chars() {
             let Some((_, bit)) = Self::LETTERS.iter().find(|(known, _)| *known == letter) else {
-                return Err(Error::invalid(format!(
-                    "devices: access {text:?} is not made of r, w and m"
-                )));
+                return Err(Error::invalid(format!("devices: access {text:?} is not made of r, w and m")));
             };
             bits |= bit;
         }
@@ -31,11 +29,7 @@ impl Access {
     pub(crate) fn letters(self) -> String {
         ['r', 'w', 'm']
             .into_iter()
-            .filter(|letter| {
-                Self::LETTERS
-                    .iter()
-                    .any(|(known, bit)| known == letter && self.0 & bit != 0)
-            })
+            .filter(|letter| Self::LETTERS.iter().any(|(known, bit)| known == letter && self.0 & bit != 0))
             .collect()
     }
 }
@@ -54,13 +48,7 @@ pub(crate) struct Rule {
 impl Rule {
     /// True if the rule is about every device and access.
     pub(crate) fn is_total(&self) -> bool {
-        let Self {
-            kind,
-            major,
-            minor,
-            access,
-            ..
-        } = self;
+        let Self { kind, major, minor, access, .. } = self;
         (kind, major, minor, *access) == (&None, &None, &None, Access::ALL)
     }
 
@@ -132,11 +120,7 @@ fn parse(given: &DeviceRule<'_>) -> Result<Rule> {
 
 /// Version 1 keeps one list of exceptions, so it cannot take a part out of an allowed range again.
 pub(super) fn check_version_1(rules: &[Rule]) -> Result<()> {
-    for (at, deny) in rules
-        .iter()
-        .enumerate()
-        .filter(|(_, rule)| !rule.allow && !rule.is_total())
-    {
+    for (at, deny) in rules.iter().enumerate().filter(|(_, rule)| !rule.allow && !rule.is_total()) {
         let before = rules.get(..at).unwrap_or_default();
         let since_total = before.iter().rposition(Rule::is_total).unwrap_or(0);
         let clash = |rule: &&Rule| rule.allow && rule.overlaps(deny) && !rule.same_devices(deny);

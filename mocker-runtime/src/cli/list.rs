@@ -1,0 +1,54 @@
+//! `list`: all containers of a root.
+
+use std::io::Write;
+
+use super::{Form, print};
+use crate::container::Root;
+use crate::error::{Result, WhileDoing};
+
+/// List the containers below --root
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Form of the list
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORM")]
+    format: Form,
+    /// Print the ids only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl List {
+    pub(super) fn run(self, root: &Root) -> Result<()> {
+        let containers = root.list()?;
+        let mut out = std::io::stdout().lock();
+        if self.quiet {
+            return containers.iter().try_for_each(|c| writeln!(out, "{}", c.id()).while_doing(|| "print"));
+        }
+        let states: Vec<serde_json::Value> =
+            containers.iter().map(crate::container::Container::state).collect::<Result<_>>()?;
+        match self.format {
+            Form::Json => print(&serde_json::Value::Array(states)),
+            Form::Table => table(&mut out, &states).while_doing(|| "print"),
+        }
+    }
+}
+
+/// Columns as wide as their widest word, and two blanks more, as runc's.
+fn table(out: &mut impl Write, states: &[serde_json::Value]) -> std::io::Result<()> {
+    const COLUMNS: [&str; 6] = ["id", "pid", "status", "bundle", "created", "owner"];
+    let mut rows = vec![COLUMNS.map(str::to_uppercase)];
+    rows.extend(states.iter().map(|state| {
+        COLUMNS.map(|column| match &state[column] {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Null => String::new(),
+            other => other.to_string(),
+        })
+    }));
+    let width = |at: usize| rows.iter().map(|row| row[at].len()).max().unwrap_or(0).max(10) + 2;
+    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
+    for row in &rows {
+        let line: String = row.iter().zip(&widths).map(|(word, width)| format!("{word:width$}")).collect();
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The parent's half of an exec: one more process in a container.
+
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+
+use super::Container;
+use super::create::{set_oom_score, write_pid_file};
+use super::status::{Status, Verb, allow};
+use super::switched::Switched;
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::init::enter::{self, Target};
+use crate::init::{Keyring, Settings};
+use crate::plan::namespaces::{self, Namespaces};
+use crate::plan::process::Process;
+use crate::sync::{self, End, FromInit, FromParent};
+use crate::sys::clone::{self, Child, Side};
+use crate::sys::signal;
+
+/// What the command line adds to the process.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) console: Option<std::os::fd::OwnedFd>,
+    pub(crate) pid_file: Option<std::path::PathBuf>,
+    pub(crate) preserve_fds: u32,
+    pub(crate) keyring: Keyring,
+    /// Below the container's cgroup: controller (empty for all) and path
+    pub(crate) cgroups: Vec<(String, String)>,
+    pub(crate) paused: Paused,
+}
+
+/// Whether a paused container is entered; the process then waits for the resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paused {
+    Refuse,
+    Enter,
+}
+
+impl Container {
+    /// The config as it was when the container was made; the bundle may be gone by now.
+    pub(crate) fn config(&self) -> Result<Bundle> {
+        Bundle::read(&self.home.path)
+    }
+
+    /// Starts a process in the container; returns when it is about to run, with what tells of its fate.
+    pub(crate) fn exec(&self, process: &Process, options: Options) -> Result<Running> {
+        let status = self.status()?;
+        if status != Status::Paused || options.paused == Paused::Refuse {
+            allow(Verb::Exec, status)?;
+        }
+        let init = self.open_init()?.ok_or_else(|| Error::new(Kind::WrongState, "container not running"))?;
+        let config = self.config()?;
+        let config = config.config()?;
+        let linux = config.linux.unwrap_or_default();
+        let namespaces = namespaces::plan(&linux.namespaces, &linux.time_offsets)?;
+        let record = self.record()?;
+        let cgroup = record.cgroup.below(&options.cgroups)?;
+        let settings = Settings {
+            console: options.console,
+            preserve_fds: options.preserve_fds,
+            keyring: (options.keyring == Keyring::New).then(|| self.id.to_string()),
+        };
+        let init_pid = record.init.map_or(0, |init| init.pid);
+        let entry = Entry { process, namespaces, cgroup, init_pid };
+        let running = entry.spawn(init, settings)?;
+        entry.converse(&running, options.pid_file.as_deref()).inspect_err(|_| {
+            // It ends by itself when it has failed; only its status is left to take.
+            signal::send(running.child.pidfd.as_fd(), libc::SIGKILL).ok();
+            signal::reap(running.child.pidfd.as_fd()).ok();
+        })?;
+        Ok(running)
+    }
+}
+
+/// A process that is about to run.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    sync: End,
+}
+
+impl Running {
+    /// Waits until it runs.
+    pub(crate) fn wait_running(&self) -> Result<()> {
+        match self.sync.receive()? {
+            None => Ok(()),
+            Some(FromInit::Failed(error)) => Err(error),
+            Some(_) => Err(Error::new(Kind::Internal, "the process spoke out of turn")),
+        }
+    }
+}
+
+/// Everything that the steps share.
+struct Entry<'a> {
+    process: &'a Process,
+    namespaces: Namespaces,
+    cgroup: Cgroup,
+    init_pid: i32,
+}
+
+impl Entry<'_> {
+    fn spawn(&self, init: std::os::fd::OwnedFd, settings: Settings) -> Result<Running> {
+        let (ours, theirs) = sync::pair()?;
+        let switched = Switched::follow(&init, &self.namespaces)?;
+        let target = Target { init, namespaces: self.namespaces.all() & !(libc::CLONE_NEWPID as u64) };
+        let cgroup = self.cgroup.open_unified()?;
+        let side = match clone::clone3(0, cgroup.as_ref().map(AsFd::as_fd)) {
+            // The container has handed controllers down, so its processes are below; join its init there.
+            Err(error) if error.is_errno(Errno::BUSY) => {
+                let beside = self.cgroup.open_unified_of(self.init_pid)?;
+                clone::clone3(0, beside.as_ref().map(AsFd::as_fd))?
+            }
+            side => side?,
+        };
+        match side {
+            Side::Parent(child) => {
+                switched.leave()?;
+                Ok(Running { child, sync: ours })
+            }
+            Side::Child => {
+                drop((ours, cgroup));
+                enter::run(self.process, target, theirs, settings)
+            }
+        }
+    }
+
+    fn converse(&self, running: &Running, pid_file: Option<&std::path::Path>) -> Result<()> {
+        let Running { child, sync } = running;
+        let pid = child.pid.as_raw_nonzero().get();
+        self.cgroup.add(pid)?;
+        set_oom_score(pid, self.process)?;
+        sync.send(&FromParent::Begin(pid))?;
+        match sync.receive()? {
+            Some(FromInit::Ready) => {}
+            Some(FromInit::Failed(error)) => return Err(error),
+            Some(FromInit::RunHooks) | None => {
+                return Err(Error::new(Kind::Internal, "the process died without a word"));
+            }
+        }
+        if let Some(file) = pid_file {
+            write_pid_file(file, pid)?;
+        }
+        sync.send(&FromParent::Go).while_doing(|| "let the process run")
+    }
+}

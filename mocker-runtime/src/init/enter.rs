@@ -1,0 +1,85 @@
+//! The child's half of an exec: into a container that is there already.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::task::{Settings, Task};
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::plan::process::Process;
+use crate::sync::{End, FromInit, FromParent};
+use crate::sys::{clone, ids, ns, path, tty};
+
+/// Where the process goes.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The container's init
+    pub(crate) init: OwnedFd,
+    /// `CLONE_NEW*` of the namespaces that the container does not share with the runtime, without pid
+    pub(crate) namespaces: u64,
+}
+
+/// Everything that the steps share.
+struct Enter<'a> {
+    task: Task<'a>,
+    target: Target,
+}
+
+/// A step's name, as errors tell it, and what it does.
+type Step = (&'static str, fn(&mut Enter<'_>) -> Result<()>);
+
+const STEPS: &[Step] = &[
+    ("begin", begin), // cgroups are the parent's work
+    ("leave the parent's session", |enter| enter.task.leave_session()),
+    ("join the namespaces", join),
+    ("set up the terminal", set_up_terminal), // of the container's devpts
+    ("join a session keyring", |enter| enter.task.join_keyring()),
+    ("set the limits", |enter| enter.task.set_limits()), // needs the host's capabilities
+    ("enter the working directory", |enter| enter.task.enter_cwd()),
+    ("become the user", |enter| enter.task.become_user()), // after all that needs a capability
+    ("find the program", |enter| enter.task.find_program()), // as the user
+    ("get ready", ready),
+    ("run the program", |enter| enter.task.execve()),
+];
+
+/// Runs all steps; comes back never.
+pub(crate) fn run(process: &Process, target: Target, sync: End, settings: Settings) -> ! {
+    if let Ok(task) = Task::new(process, sync, settings) {
+        let mut enter = Enter { task, target };
+        if let Err(error) = STEPS.iter().try_for_each(|(name, step)| step(&mut enter).while_doing(|| *name)) {
+            enter.task.fail(error);
+        }
+    }
+    clone::exit_now(255)
+}
+
+fn begin(enter: &mut Enter<'_>) -> Result<()> {
+    match enter.task.sync.wait_go()? {
+        FromParent::Begin(_) => Ok(()),
+        FromParent::Go => Err(Error::new(Kind::Internal, "the parent spoke out of turn")),
+    }
+}
+
+fn join(enter: &mut Enter<'_>) -> Result<()> {
+    let Target { init, namespaces } = &enter.target;
+    ns::join_all(init.as_fd(), *namespaces)?;
+    match namespaces & libc::CLONE_NEWUSER as u64 {
+        0 => Ok(()),
+        _ => ids::set_ids(0, 0),
+    }
+}
+
+fn set_up_terminal(enter: &mut Enter<'_>) -> Result<()> {
+    let root = path::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+    match enter.task.open_terminal(root)? {
+        Some(slave) => tty::become_console(&slave),
+        None => Ok(()),
+    }
+}
+
+/// Tells the parent, which writes the pid file before the program can end.
+fn ready(enter: &mut Enter<'_>) -> Result<()> {
+    enter.task.sync.send(&FromInit::Ready)?;
+    enter.task.sync.wait_go().map(drop)
+}

@@ -1,0 +1,65 @@
+//! What init and a process that `exec` brings in have in common: who they become and what they run.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{DumpableBehavior, Signal};
+
+use crate::error::{Error, Result, WhileDoing};
+use crate::plan::process::Process;
+use crate::sync::{End, FromInit};
+use crate::sys::proc::Proc;
+
+/// What the command line adds to the process of the config.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Gets the master of the terminal
+    pub(crate) console: Option<OwnedFd>,
+    /// How many descriptors from 3 on the program keeps
+    pub(crate) preserve_fds: u32,
+    /// The container's id, to name a session keyring of its own; None leaves the caller's
+    pub(crate) keyring: Option<String>,
+}
+
+/// A process on its way into a container.
+pub(super) struct Task<'a> {
+    pub(super) process: &'a Process,
+    pub(super) sync: End,
+    pub(super) console: Option<OwnedFd>,
+    pub(super) preserve_fds: u32,
+    pub(super) keyring: Option<String>,
+    /// The host's, opened before its mounts are left behind
+    pub(super) proc: Proc,
+    /// What the program is, found with the container's own PATH
+    pub(super) program: Option<CString>,
+}
+
+impl<'a> Task<'a> {
+    /// Tells the parent itself when it cannot be made.
+    pub(super) fn new(process: &'a Process, sync: End, settings: Settings) -> std::result::Result<Self, ()> {
+        let Settings { console, preserve_fds, keyring } = settings;
+        match Proc::open() {
+            Ok(proc) => Ok(Self { process, sync, console, preserve_fds, keyring, proc, program: None }),
+            Err(error) => {
+                sync.send(&FromInit::Failed(error)).ok();
+                Err(())
+            }
+        }
+    }
+
+    /// Tells the parent why it is over. If that fails too, nobody is left to tell.
+    pub(super) fn fail(&self, error: Error) {
+        self.sync.send(&FromInit::Failed(error)).ok();
+    }
+
+    /// A session of its own, no way in for the container's processes (/proc/PID/exe would lead to this
+    /// program's file, CVE-2019-5736), and no dying by accident with a parent that has saved nothing yet: the
+    /// end of the socket tells of that.
+    pub(super) fn leave_session(&mut self) -> Result<()> {
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .while_doing(|| "become undumpable")?;
+        rustix::process::set_parent_process_death_signal(None::<Signal>)
+            .while_doing(|| "clear the death signal")?;
+        rustix::process::setsid().map(drop).while_doing(|| "setsid")
+    }
+}

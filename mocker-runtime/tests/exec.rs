@@ -1,0 +1,187 @@
+//! exec, ps, list, pause and resume.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where its set-up fails")]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use common::{Bundle, LIMIT};
+use conformance::host::{Need, skip, wait_until};
+use serde_json::json;
+
+/// A running container.
+fn running() -> Bundle {
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.start();
+    bundle
+}
+
+#[test]
+fn a_process_enters_every_namespace_of_the_container() {
+    if skip("a_process_enters_every_namespace_of_the_container", Need::Root) {
+        return;
+    }
+    let bundle = running();
+    let line = "for kind in cgroup ipc mnt net pid uts; do \
+         test $(readlink /proc/self/ns/$kind) = $(readlink /proc/1/ns/$kind) || echo $kind; done";
+    let call = bundle.call(&["exec", &bundle.id, "sh", "-c", line]);
+    assert_eq!(call.ok(), "");
+    // and its cgroup
+    let same = "test \"$(cat /proc/self/cgroup)\" = \"$(cat /proc/1/cgroup)\" && echo same";
+    assert_eq!(bundle.call(&["exec", &bundle.id, "sh", "-c", same]).ok(), "same\n");
+}
+
+#[test]
+fn the_exit_status_is_the_processes_own_and_255_when_exec_fails_itself() {
+    if skip("the_exit_status_is_the_processes_own_and_255_when_exec_fails_itself", Need::Root) {
+        return;
+    }
+    let bundle = running();
+    assert_eq!(bundle.call(&["exec", &bundle.id, "sh", "-c", "exit 42"]).code, 42);
+    assert_eq!(bundle.call(&["exec", &bundle.id, "sh", "-c", "kill -TERM $$"]).code, 143);
+    let call = bundle.call(&["exec", &bundle.id, "no-such"]);
+    let want = format!(
+        "mocker-runtime: exec in container {}: find the program: exec: \"no-such\": executable file not found in $PATH\n",
+        bundle.id
+    );
+    assert_eq!((call.code, call.err), (255, want));
+    assert_eq!(bundle.status(), "running");
+}
+
+#[test]
+fn flags_change_the_containers_own_process() {
+    if skip("flags_change_the_containers_own_process", Need::Root) {
+        return;
+    }
+    let bundle = Bundle::new(&["sleep", "1000"])
+        .set("/process/env/-", json!("KEPT=1"))
+        .set("/process/cwd", json!("/bin"));
+    bundle.start();
+    let look = "id -u; id -g; id -G; pwd; echo $KEPT $NEW";
+    let words =
+        ["exec", "--user", "7:8", "-g", "9", "--cwd", "/dev", "-e", "NEW=2", &bundle.id, "sh", "-c", look];
+    assert_eq!(bundle.call(&words).ok(), "7\n8\n8 9\n/dev\n1 2\n");
+    // what stands after the id belongs to the command
+    assert_eq!(bundle.call(&["exec", &bundle.id, "echo", "--user", "-e"]).ok(), "--user -e\n");
+    assert_eq!(bundle.call(&["exec", &bundle.id, "pwd"]).ok(), "/bin\n");
+}
+
+#[test]
+fn a_process_file_is_taken_as_it_is_and_the_bundle_is_not_needed() {
+    if skip("a_process_file_is_taken_as_it_is_and_the_bundle_is_not_needed", Need::Root) {
+        return;
+    }
+    let bundle = running();
+    fs::remove_file(bundle.path().join("config.json")).unwrap();
+    let process = json!({ "args": ["sh", "-c", "umask; id -u"], "env": ["PATH=/bin"], "cwd": "/", "user": { "uid": 3, "gid": 3, "umask": 63 } });
+    let file = bundle.path().join("process.json");
+    fs::write(&file, process.to_string()).unwrap();
+    assert_eq!(bundle.call(&["exec", "--process", "process.json", &bundle.id]).ok(), "0077\n3\n");
+    assert_eq!(bundle.call(&["exec", &bundle.id, "echo", "here"]).ok(), "here\n");
+}
+
+#[test]
+fn a_detached_process_has_its_pid_in_the_file_and_lives_on() {
+    if skip("a_detached_process_has_its_pid_in_the_file_and_lives_on", Need::Root) {
+        return;
+    }
+    let bundle = running();
+    let words = ["exec", "--detach", "--pid-file", "pid", &bundle.id, "sleep", "999"];
+    bundle.call_detached(&words).ok();
+    let pid: i32 = fs::read_to_string(bundle.path().join("pid")).unwrap().parse().unwrap();
+    let pids: Vec<i32> =
+        serde_json::from_str(&bundle.call(&["ps", "--format", "json", &bundle.id]).ok()).unwrap();
+    assert!(pids.contains(&pid) && pids.len() == 2, "{pid} {pids:?}");
+    let table = bundle.call(&["ps", &bundle.id]).ok();
+    assert!(table.contains("sleep 999") && table.contains("sleep 1000"), "{table}");
+    bundle.call(&["delete", "--force", &bundle.id]).ok();
+    assert!(!fs::exists(format!("/proc/{pid}")).unwrap());
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn input_and_signals_reach_the_process() {
+    if skip("input_and_signals_reach_the_process", Need::Root) {
+        return;
+    }
+    let bundle = running();
+    let mut cat = bundle
+        .command(&["exec", &bundle.id, "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    cat.stdin.take().unwrap().write_all(b"through\n").unwrap();
+    assert_eq!(String::from_utf8_lossy(&cat.wait_with_output().unwrap().stdout), "through\n");
+
+    let trap = "trap 'exit 9' TERM; touch /ready; while true; do sleep 0.01; done";
+    let mut child = bundle.command(&["exec", &bundle.id, "sh", "-c", trap]).spawn().unwrap();
+    wait_until(LIMIT, "the trap", || fs::exists(bundle.rootfs("ready")).unwrap()).unwrap();
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+#[test]
+fn a_container_that_has_stopped_cannot_be_entered() {
+    if skip("a_container_that_has_stopped_cannot_be_entered", Need::Root) {
+        return;
+    }
+    let bundle = Bundle::new(&["true"]);
+    bundle.start().wait_for("stopped");
+    let call = bundle.call(&["exec", &bundle.id, "true"]);
+    assert!(call.code == 255 && call.err.contains("cannot exec in a container that has stopped"), "{call:?}");
+}
+
+#[test]
+fn a_paused_container_stands_still_until_it_is_resumed() {
+    if skip("a_paused_container_stands_still_until_it_is_resumed", Need::Root) {
+        return;
+    }
+    let bundle = Bundle::shell("i=0; while true; do i=$((i+1)); echo $i >/count; done");
+    bundle.start();
+    let count = || fs::read_to_string(bundle.rootfs("count")).unwrap_or_default();
+    wait_until(LIMIT, "the first count", || !count().is_empty()).unwrap();
+    bundle.call(&["pause", &bundle.id]).ok();
+    assert_eq!(bundle.status(), "paused");
+    let call = bundle.call(&["pause", &bundle.id]);
+    call.fails(&format!("pause container {}: container already paused", bundle.id));
+    assert_eq!(bundle.call(&["exec", &bundle.id, "true"]).code, 255);
+    let before = count();
+    // other calls take their time: a program that ran would count on
+    for _ in 0..10 {
+        bundle.status();
+    }
+    assert_eq!(count(), before);
+    bundle.call(&["resume", &bundle.id]).ok();
+    wait_until(LIMIT, "the next count", || count() != before && !count().is_empty()).unwrap();
+    bundle
+        .call(&["resume", &bundle.id])
+        .fails(&format!("resume container {}: container not paused", bundle.id));
+    // killed while it is paused
+    bundle.call(&["pause", &bundle.id]).ok();
+    bundle.call(&["delete", "--force", &bundle.id]).ok();
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn list_shows_every_container_of_its_root() {
+    if skip("list_shows_every_container_of_its_root", Need::Root) {
+        return;
+    }
+    let bundle = running();
+    let other = format!("{}-b", bundle.id);
+    bundle.call_detached(&["create", &other]).ok();
+    assert_eq!(bundle.call(&["list", "--quiet"]).ok(), format!("{}\n{other}\n", bundle.id));
+    let list: Vec<serde_json::Value> =
+        serde_json::from_str(&bundle.call(&["list", "--format", "json"]).ok()).unwrap();
+    let seen: Vec<&str> = list.iter().map(|state| state["status"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["running", "created"]);
+    let table = bundle.call(&["list"]).ok();
+    assert!(table.starts_with("ID ") && table.contains(&other), "{table}");
+    bundle.call(&["delete", "--force", &other]).ok();
+    assert_eq!(bundle.call(&["list", "-f", "json"]).ok().matches("\"id\"").count(), 1);
+}
