@@ -46,10 +46,7 @@ impl Stage {
             Err(e) => return Err(e).while_doing(step),
         };
         let stage = dir.join(STAGE);
-        let staged = DirBuilder::new()
-            .mode(0o700)
-            .create(&stage)
-            .and_then(|()| lock(&stage));
+        let staged = DirBuilder::new().mode(0o700).create(&stage).and_then(|()| lock(&stage));
         let lock = match staged {
             Ok(lock) => lock,
             Err(e) => {
@@ -60,17 +57,8 @@ impl Stage {
                 return Err(e).while_doing(step);
             }
         };
-        let this = Self {
-            dir: dir.to_owned(),
-            stage,
-            made_dir,
-            done: false,
-            _lock: lock,
-        };
-        DirBuilder::new()
-            .mode(0o755)
-            .create(this.rootfs())
-            .while_doing(step)?;
+        let this = Self { dir: dir.to_owned(), stage, made_dir, done: false, _lock: lock };
+        DirBuilder::new().mode(0o755).create(this.rootfs()).while_doing(step)?;
         Ok(this)
     }
 
@@ -83,13 +71,8 @@ impl Stage {
     pub fn finish(mut self, config: &[u8]) -> Result<()> {
         let step = || format!("complete the bundle {}", self.dir.display());
         let staged = self.stage.join("config.json");
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(&staged);
-        file.and_then(|mut file| file.write_all(config))
-            .while_doing(step)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&staged);
+        file.and_then(|mut file| file.write_all(config)).while_doing(step)?;
         std::fs::rename(self.rootfs(), self.dir.join("rootfs")).while_doing(step)?;
         if let Err(e) = std::fs::rename(&staged, self.dir.join("config.json")) {
             drop(std::fs::rename(self.dir.join("rootfs"), self.rootfs()));
@@ -122,9 +105,7 @@ fn lock(stage: &Path) -> io::Result<File> {
 /// Makes sure that an existing directory is empty, but for what a killed unpack left.
 fn reclaim(dir: &Path) -> Result<()> {
     let step = || format!("list {}", dir.display());
-    let names = std::fs::read_dir(dir)
-        .while_doing(step)?
-        .map(|found| found.map(|f| f.file_name()));
+    let names = std::fs::read_dir(dir).while_doing(step)?.map(|found| found.map(|f| f.file_name()));
     let names = names.collect::<io::Result<Vec<_>>>().while_doing(step)?;
     if names.is_empty() {
         return Ok(());
@@ -135,10 +116,7 @@ fn reclaim(dir: &Path) -> Result<()> {
         return Err(e.hint("name one that does not exist yet"));
     }
     let busy = |_| {
-        Error::new(
-            Kind::Exists,
-            format!("another mocker-image unpacks into {} right now", dir.display()),
-        )
+        Error::new(Kind::Exists, format!("another mocker-image unpacks into {} right now", dir.display()))
     };
     let _lock = lock(&dir.join(STAGE)).map_err(busy)?;
     for name in ["rootfs", "config.json", STAGE] {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::home;
 use crate::image::platform::Platform;
 use crate::progress::Teller;
@@ -71,7 +71,7 @@ enum Command {
     List(list::List),
 }
 
-/// Runs the program; 0 if all went well, 1 if not, 2 for a wrong command line.
+/// Runs the program; 0 if all went well, 1 if not, 2 for a wrong command line, 128 + N for signal N.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
@@ -80,13 +80,13 @@ pub fn main() -> ExitCode {
         Command::List(list) => list.run(&cli.global),
     };
     let Err(e) = done else { return ExitCode::SUCCESS };
-    let hint = e
-        .advice()
-        .map(|hint| format!("\nhint: {hint}"))
-        .unwrap_or_default();
+    let hint = e.advice().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     // Where stderr is closed nobody would hear of that either.
     drop(writeln!(io::stderr(), "mocker-image: {e}{hint}"));
-    ExitCode::FAILURE
+    match e.kind() {
+        Kind::Interrupted(signal) => u8::try_from(128 + signal).map_or(ExitCode::FAILURE, ExitCode::from),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 impl Global {

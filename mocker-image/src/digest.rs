@@ -71,11 +71,8 @@ impl FromStr for Digest {
     type Err = Error;
 
     fn from_str(s: &str) -> Result<Self> {
-        let bad = || {
-            Error::invalid(format!(
-                "digest {s:?} is not sha256: or sha512: with lower-case hexadecimal"
-            ))
-        };
+        let bad =
+            || Error::invalid(format!("digest {s:?} is not sha256: or sha512: with lower-case hexadecimal"));
         let (algorithm, hex) = s.split_once(':').ok_or_else(bad)?;
         let (algorithm, length) = match algorithm {
             "sha256" => (Algorithm::Sha256, 64),
@@ -84,10 +81,7 @@ impl FromStr for Digest {
         };
         let good = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         match hex.len() == length && hex.bytes().all(good) {
-            true => Ok(Self {
-                algorithm,
-                hex: hex.to_owned(),
-            }),
+            true => Ok(Self { algorithm, hex: hex.to_owned() }),
             false => Err(bad()),
         }
     }
@@ -140,12 +134,7 @@ pub struct Check {
 impl Check {
     /// A check of `size` bytes against `want`.
     pub fn new(want: &Digest, size: u64) -> Self {
-        Self {
-            want: want.clone(),
-            size,
-            seen: 0,
-            hasher: Some(want.hasher()),
-        }
+        Self { want: want.clone(), size, seen: 0, hasher: Some(want.hasher()) }
     }
 
     /// How many bytes were seen.
@@ -158,9 +147,7 @@ impl Check {
         self.seen += bytes.len() as u64;
         if self.seen > self.size {
             let size = self.size;
-            return Err(Error::invalid(format!(
-                "is longer than the {size} bytes that its descriptor says"
-            )));
+            return Err(Error::invalid(format!("is longer than the {size} bytes that its descriptor says")));
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
@@ -181,9 +168,9 @@ impl Check {
         }
         match hasher.finish() {
             got if got == self.want => Ok(()),
-            got => Err(Error::invalid(format!(
-                "has other content than its digest says (it hashes to {got})"
-            ))),
+            got => {
+                Err(Error::invalid(format!("has other content than its digest says (it hashes to {got})")))
+            }
         }
     }
 }
@@ -199,11 +186,7 @@ pub struct Verified<R> {
 impl<R: Read> Verified<R> {
     /// `name` is what an error calls these bytes.
     pub fn new(inner: R, name: impl Into<String>, want: &Digest, size: u64) -> Self {
-        Self {
-            inner,
-            name: name.into(),
-            check: Check::new(want, size),
-        }
+        Self { inner, name: name.into(), check: Check::new(want, size) }
     }
 }
 
@@ -242,10 +225,7 @@ mod tests {
                 .starts_with("blob: has other content than its digest says")
         );
         let short = read(b"hell", b"hello", 5).unwrap_err();
-        assert_eq!(
-            short,
-            "blob: ends after 4 of the 5 bytes that its descriptor says"
-        );
+        assert_eq!(short, "blob: ends after 4 of the 5 bytes that its descriptor says");
         let long = read(b"hello!", b"hello", 5).unwrap_err();
         assert_eq!(long, "blob: is longer than the 5 bytes that its descriptor says");
     }
@@ -255,15 +235,9 @@ mod tests {
         let good = format!("sha256:{}", "0a".repeat(32));
         assert_eq!(good.parse::<Digest>().unwrap().to_string(), good);
         assert!(format!("sha512:{}", "0a".repeat(64)).parse::<Digest>().is_ok());
-        for bad in [
-            "",
-            "sha256",
-            "sha256:",
-            "md5:00",
-            &good.to_uppercase(),
-            &good[..70],
-            "sha256:../../etc/passwd",
-        ] {
+        for bad in
+            ["", "sha256", "sha256:", "md5:00", &good.to_uppercase(), &good[..70], "sha256:../../etc/passwd"]
+        {
             assert!(bad.parse::<Digest>().is_err(), "{bad}");
         }
     }

@@ -23,6 +23,8 @@ pub enum Kind {
     Unreachable,
     /// The kernel said no; its errno.
     Os(i32),
+    /// The user stopped the program; the signal's number.
+    Interrupted(i32),
     /// A fault of this program.
     Internal,
 }
@@ -41,11 +43,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error that begins with `what`.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self {
-            kind,
-            steps: vec![what.into()],
-            hint: None,
-        }
+        Self { kind, steps: vec![what.into()], hint: None }
     }
 
     /// Something given breaks its rules.

@@ -35,17 +35,13 @@ pub fn store() -> Result<PathBuf> {
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name)
-        .filter(|v: &OsString| !v.is_empty())
-        .map(PathBuf::from)
+    std::env::var_os(name).filter(|v: &OsString| !v.is_empty()).map(PathBuf::from)
 }
 
 fn home_in(passwd: &str, uid: u32) -> Option<PathBuf> {
     let mut entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let entry = entries.find(|e| e.len() >= 6 && e[2].parse() == Ok(uid))?;
-    Some(entry[5])
-        .filter(|home| home.starts_with('/'))
-        .map(PathBuf::from)
+    Some(entry[5]).filter(|home| home.starts_with('/')).map(PathBuf::from)
 }
 
 #[cfg(test)]

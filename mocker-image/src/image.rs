@@ -31,11 +31,7 @@ pub struct Descriptor {
 impl Descriptor {
     fn read(descriptor: &oci_spec::image::Descriptor) -> Result<Self> {
         let digest = descriptor.digest().to_string().parse()?;
-        Ok(Self {
-            media_type: descriptor.media_type().to_string(),
-            digest,
-            size: descriptor.size(),
-        })
+        Ok(Self { media_type: descriptor.media_type().to_string(), digest, size: descriptor.size() })
     }
 }
 
@@ -105,26 +101,21 @@ impl Document {
         // A document that is both could be one thing to us and another to the next reader (CVE-2021-41190).
         match (own, shape.layers.is_some(), shape.manifests.is_some()) {
             (_, true, true) => Err(Error::invalid("the manifest has both layers and manifests")),
-            (OCI_INDEX | DOCKER_LIST, true, _) | (OCI_MANIFEST | DOCKER_MANIFEST, _, true) => Err(
-                Error::invalid(format!("the manifest is not the {own} that it says")),
-            ),
+            (OCI_INDEX | DOCKER_LIST, true, _) | (OCI_MANIFEST | DOCKER_MANIFEST, _, true) => {
+                Err(Error::invalid(format!("the manifest is not the {own} that it says")))
+            }
             (_, false, true) => Ok(Self::Index(Box::new(json(bytes)?))),
             (_, true, false) => Self::manifest(bytes),
-            (_, false, false) => Err(Error::new(
-                Kind::Unsupported,
-                format!("a {own} is not the manifest of an image"),
-            )),
+            (_, false, false) => {
+                Err(Error::new(Kind::Unsupported, format!("a {own} is not the manifest of an image")))
+            }
         }
     }
 
     fn manifest(bytes: &[u8]) -> Result<Self> {
         let manifest: ImageManifest = json(bytes)?;
         let config = Descriptor::read(manifest.config())?;
-        let layers = manifest
-            .layers()
-            .iter()
-            .map(Descriptor::read)
-            .collect::<Result<_>>()?;
+        let layers = manifest.layers().iter().map(Descriptor::read).collect::<Result<_>>()?;
         Ok(Self::Manifest(Manifest { config, layers }))
     }
 }
@@ -147,19 +138,15 @@ impl Config {
     /// Reads a configuration that must have a diffID for each of the manifest's layers.
     pub fn parse(bytes: &[u8], manifest: &Manifest) -> Result<Self> {
         let document: ImageConfiguration = json(bytes)?;
-        let parsed = document
-            .rootfs()
-            .diff_ids()
-            .iter()
-            .map(|id| id.parse())
-            .collect::<Result<Vec<Digest>>>();
+        let parsed =
+            document.rootfs().diff_ids().iter().map(|id| id.parse()).collect::<Result<Vec<Digest>>>();
         let diff_ids = parsed.while_doing(|| "the config's diff_ids")?;
         let (layers, ids) = (manifest.layers.len(), diff_ids.len());
         match layers == ids {
             true => Ok(Self { document, diff_ids }),
-            false => Err(Error::invalid(format!(
-                "the manifest has {layers} layers, but the config {ids} diffIDs"
-            ))),
+            false => {
+                Err(Error::invalid(format!("the manifest has {layers} layers, but the config {ids} diffIDs")))
+            }
         }
     }
 }
@@ -179,21 +166,11 @@ mod tests {
                 r#"{"schemaVersion":2,"layers":[],"manifests":[]}"#,
                 "the manifest has both layers and manifests",
             ),
-            (
-                r#"{"schemaVersion":2}"#,
-                "a application/x is not the manifest of an image",
-            ),
+            (r#"{"schemaVersion":2}"#, "a application/x is not the manifest of an image"),
         ] {
-            assert_eq!(
-                Document::parse(json.as_bytes(), "application/x")
-                    .unwrap_err()
-                    .to_string(),
-                want
-            );
+            assert_eq!(Document::parse(json.as_bytes(), "application/x").unwrap_err().to_string(), want);
         }
-        let e = Document::parse(b"{\n  \"a\": }", OCI_MANIFEST)
-            .unwrap_err()
-            .to_string();
+        let e = Document::parse(b"{\n  \"a\": }", OCI_MANIFEST).unwrap_err().to_string();
         assert!(e.contains("line 2 column 8"), "{e}");
     }
 }

@@ -38,18 +38,14 @@ impl Layer {
     /// Reads the layer to its end, checking the diffID, and keeps nothing.
     pub fn verify<R: Read>(&self, blob: R) -> Result<()> {
         let name = || self.name.clone();
-        Unpacked::open(blob, self.compression, &self.diff_id)
-            .and_then(Unpacked::finish)
-            .while_doing(name)
+        Unpacked::open(blob, self.compression, &self.diff_id).and_then(Unpacked::finish).while_doing(name)
     }
 
     /// Applies the layer to a root, checking the diffID at the end.
     pub fn apply<R: Read>(&self, blob: R, extractor: &mut Extractor) -> Result<()> {
         let name = || self.name.clone();
         let mut unpacked = Unpacked::open(blob, self.compression, &self.diff_id).while_doing(name)?;
-        extractor
-            .layer(&mut unpacked as &mut dyn BufRead)
-            .while_doing(name)?;
+        extractor.layer(&mut unpacked as &mut dyn BufRead).while_doing(name)?;
         unpacked.finish().while_doing(name)
     }
 }

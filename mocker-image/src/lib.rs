@@ -13,6 +13,7 @@ pub mod digest;
 pub mod error;
 pub mod home;
 pub mod image;
+pub mod interrupt;
 pub mod layer;
 pub mod media;
 pub mod progress;

@@ -43,10 +43,7 @@ impl Compression {
             "application/vnd.oci.image.layer.v1.tar+zstd"
             | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
             | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Ok(Self::Zstd),
-            _ => Err(Error::new(
-                Kind::Unsupported,
-                format!("media type {media_type:?} is not a layer's"),
-            )),
+            _ => Err(Error::new(Kind::Unsupported, format!("media type {media_type:?} is not a layer's"))),
         }
     }
 
@@ -79,17 +76,11 @@ mod tests {
             ("application/vnd.oci.image.layer.v1.tar", Compression::None),
             ("application/vnd.oci.image.layer.v1.tar+gzip", Compression::Gzip),
             ("application/vnd.oci.image.layer.v1.tar+zstd", Compression::Zstd),
-            (
-                "application/vnd.docker.image.rootfs.diff.tar.gzip",
-                Compression::Gzip,
-            ),
+            ("application/vnd.docker.image.rootfs.diff.tar.gzip", Compression::Gzip),
         ] {
             assert_eq!(Compression::of(media_type).unwrap(), want);
         }
         let e = Compression::of("application/vnd.in-toto+json").unwrap_err();
-        assert_eq!(
-            e.to_string(),
-            "media type \"application/vnd.in-toto+json\" is not a layer's"
-        );
+        assert_eq!(e.to_string(), "media type \"application/vnd.in-toto+json\" is not a layer's");
     }
 }

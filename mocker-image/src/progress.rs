@@ -53,25 +53,18 @@ mod tests {
 
     #[test]
     fn sizes_have_three_digits_at_most() {
-        for (bytes, want) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (69_123_456, "69.1 MB"),
-            (999_900, "1.0 MB"),
-        ] {
+        for (bytes, want) in
+            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (69_123_456, "69.1 MB"), (999_900, "1.0 MB")]
+        {
             assert_eq!(size(bytes), want);
         }
     }
 
     #[test]
     fn ages_are_told_in_the_largest_unit_that_they_fill() {
-        for (seconds, want) in [
-            (5, "just now"),
-            (60, "1 minute ago"),
-            (7300, "2 hours ago"),
-            (800_000, "1 week ago"),
-        ] {
+        for (seconds, want) in
+            [(5, "just now"), (60, "1 minute ago"), (7300, "2 hours ago"), (800_000, "1 week ago")]
+        {
             assert_eq!(age(seconds), want);
         }
     }

@@ -87,14 +87,9 @@ impl FromStr for Reference {
         let bad = |why: &str| Error::invalid(format!("image name {s:?} {why}"));
         let rest = s.strip_prefix("docker://").unwrap_or(s);
         let (rest, digest) = match rest.split_once('@') {
-            Some((rest, digest)) => (
-                rest,
-                Some(
-                    digest
-                        .parse()
-                        .map_err(|e: Error| e.step(format!("image name {s:?}")))?,
-                ),
-            ),
+            Some((rest, digest)) => {
+                (rest, Some(digest.parse().map_err(|e: Error| e.step(format!("image name {s:?}")))?))
+            }
             None => (rest, None),
         };
         let (rest, tag) = match rest.rsplit_once(':') {
@@ -123,20 +118,13 @@ impl FromStr for Reference {
             ));
         }
         if !tag.is_none_or(tag_is_valid) {
-            return Err(bad(
-                "has a tag with a character outside [A-Za-z0-9_.-], or longer than 128",
-            ));
+            return Err(bad("has a tag with a character outside [A-Za-z0-9_.-], or longer than 128"));
         }
         let tag = match (tag, &digest) {
             (None, None) => Some("latest".to_owned()),
             (tag, _) => tag.map(str::to_owned),
         };
-        Ok(Self {
-            host: host.to_owned(),
-            path,
-            tag,
-            digest,
-        })
+        Ok(Self { host: host.to_owned(), path, tag, digest })
     }
 }
 
@@ -165,9 +153,7 @@ fn component_is_valid(component: &str) -> bool {
         component.bytes().next().is_some_and(alnum) && component.bytes().next_back().is_some_and(alnum);
     let separators = component.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     edges
-        && separators
-            .into_iter()
-            .all(|s| matches!(s, "" | "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+        && separators.into_iter().all(|s| matches!(s, "" | "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
 }
 
 fn tag_is_valid(tag: &str) -> bool {
@@ -188,10 +174,7 @@ mod tests {
             ("alpine", "docker.io/library/alpine:latest"),
             ("alpine:3", "docker.io/library/alpine:3"),
             ("docker.io/alpine", "docker.io/library/alpine:latest"),
-            (
-                "index.docker.io/library/alpine",
-                "docker.io/library/alpine:latest",
-            ),
+            ("index.docker.io/library/alpine", "docker.io/library/alpine:latest"),
             ("user/app", "docker.io/user/app:latest"),
             ("localhost/app", "localhost/app:latest"),
             ("localhost:5000/a/b:v1", "localhost:5000/a/b:v1"),
@@ -239,10 +222,7 @@ mod tests {
 
     #[test]
     fn the_hub_answers_under_another_host() {
-        assert_eq!(
-            "alpine".parse::<Reference>().unwrap().registry(),
-            "registry-1.docker.io"
-        );
+        assert_eq!("alpine".parse::<Reference>().unwrap().registry(), "registry-1.docker.io");
         assert_eq!("quay.io/a".parse::<Reference>().unwrap().registry(), "quay.io");
     }
 }

@@ -68,11 +68,7 @@ impl Registry {
     /// Prepares to speak to a reference's repository; nothing is sent yet.
     pub fn new(reference: &Reference, settings: &Settings) -> Result<Self> {
         let client = Client::new(reference.registry(), reference.path(), settings)?;
-        Ok(Self {
-            client,
-            path: reference.path().to_owned(),
-            name: reference.name(),
-        })
+        Ok(Self { client, path: reference.path().to_owned(), name: reference.name() })
     }
 
     /// The manifest or index under a tag or digest, at most 4 MiB.
@@ -82,19 +78,11 @@ impl Registry {
         let url = format!("/v2/{}/manifests/{selector}", self.path);
         let response = self.client.send(&Method::GET, &url, &headers).await?;
         let response = self.expect(response, || missing_manifest(selector)).await?;
-        let header = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|v| v.to_str().ok())
-                .map(str::to_owned)
-        };
+        let header =
+            |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let media_type = header(CONTENT_TYPE.as_str()).unwrap_or_default();
         let promised = header("docker-content-digest");
-        let bytes = self
-            .body(response)
-            .await
-            .while_doing(|| format!("read the manifest {selector}"))?;
+        let bytes = self.body(response).await.while_doing(|| format!("read the manifest {selector}"))?;
         check_digest(&bytes, promised.as_deref())
             .while_doing(|| format!("manifest {selector} of {}", self.name))?;
         Ok(Fetched { bytes, media_type })
@@ -108,10 +96,7 @@ impl Registry {
         }
         let url = format!("/v2/{}/blobs/{digest}", self.path);
         let response = self.client.send(&Method::GET, &url, &headers).await?;
-        self.expect(response, || {
-            format!("the registry has no blob {digest}, which the image needs")
-        })
-        .await
+        self.expect(response, || format!("the registry has no blob {digest}, which the image needs")).await
     }
 
     /// Turns an answer that is none into the sentence for it.
@@ -120,36 +105,23 @@ impl Registry {
         if status.is_success() {
             return Ok(response);
         }
-        let problems = self
-            .body(response)
-            .await
-            .ok()
-            .and_then(|b| serde_json::from_slice::<Problems>(&b).ok());
-        let problem = problems
-            .and_then(|p| p.errors.into_iter().next())
-            .unwrap_or_default();
+        let problems =
+            self.body(response).await.ok().and_then(|b| serde_json::from_slice::<Problems>(&b).ok());
+        let problem = problems.and_then(|p| p.errors.into_iter().next()).unwrap_or_default();
         let host = self.client.host();
         let e = match (status, problem.code.as_str()) {
-            (StatusCode::NOT_FOUND, "NAME_UNKNOWN") => Error::new(
-                Kind::NotFound,
-                format!("the registry {host} has no repository {}", self.path),
-            ),
+            (StatusCode::NOT_FOUND, "NAME_UNKNOWN") => {
+                Error::new(Kind::NotFound, format!("the registry {host} has no repository {}", self.path))
+            }
             (StatusCode::NOT_FOUND, _) => Error::new(Kind::NotFound, missing()),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => self.client.denied(),
-            (StatusCode::TOO_MANY_REQUESTS, _) => Error::new(
-                Kind::Unreachable,
-                format!("the registry {host} takes no more requests for now"),
-            ),
+            (StatusCode::TOO_MANY_REQUESTS, _) => {
+                Error::new(Kind::Unreachable, format!("the registry {host} takes no more requests for now"))
+            }
             _ => {
-                let words = if problem.message.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", problem.message)
-                };
-                Error::new(
-                    Kind::Unreachable,
-                    format!("the registry {host} answers {status}{words}"),
-                )
+                let words =
+                    if problem.message.is_empty() { String::new() } else { format!(": {}", problem.message) };
+                Error::new(Kind::Unreachable, format!("the registry {host} answers {status}{words}"))
             }
         };
         Err(e)
@@ -199,9 +171,7 @@ fn check_digest(bytes: &[u8], promised: Option<&str>) -> Result<()> {
     hasher.update(bytes);
     match hasher.finish() {
         got if got == promised => Ok(()),
-        got => Err(Error::invalid(format!(
-            "hashes to {got}, but the registry says {promised}"
-        ))),
+        got => Err(Error::invalid(format!("hashes to {got}, but the registry says {promised}"))),
     }
 }
 
@@ -235,11 +205,7 @@ mod tests {
 
     #[test]
     fn accepted_names_every_document_that_is_read() {
-        assert!(
-            crate::media::DOCUMENTS
-                .iter()
-                .all(|document| ACCEPTED.contains(document))
-        );
+        assert!(crate::media::DOCUMENTS.iter().all(|document| ACCEPTED.contains(document)));
     }
 
     #[test]

@@ -49,19 +49,10 @@ impl Store {
             made.while_doing(|| format!("make the store's directory {}", dir.display()))?;
         }
         let path = root.join("lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path);
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let lock = lock.while_doing(|| format!("open {}", path.display()))?;
         flock(&lock, FlockOperation::LockShared).while_doing(|| format!("lock {}", path.display()))?;
-        Ok(Self {
-            root: root.to_owned(),
-            lock,
-            added: Mutex::default(),
-        })
+        Ok(Self { root: root.to_owned(), lock, added: Mutex::default() })
     }
 
     /// Where the store is.
@@ -69,27 +60,19 @@ impl Store {
         &self.root
     }
 
-    /// The blob, unless it is missing or has another size than it should (then it is removed).
+    /// The blob, unless it is missing or has another size than it should: then it is fetched anew.
     pub fn blob(&self, descriptor: &Descriptor) -> Result<Option<Verified<File>>> {
         let path = self.path(&descriptor.digest);
         let file = match File::open(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.while_doing(|| format!("open {}", path.display()))?,
         };
-        let size = file
-            .metadata()
-            .while_doing(|| format!("stat {}", path.display()))?
-            .len();
+        let size = file.metadata().while_doing(|| format!("stat {}", path.display()))?.len();
         if size != descriptor.size {
-            return self.discard(&descriptor.digest).map(|()| None);
+            return Ok(None);
         }
         let name = format!("blob {} in the store", descriptor.digest);
-        Ok(Some(Verified::new(
-            file,
-            name,
-            &descriptor.digest,
-            descriptor.size,
-        )))
+        Ok(Some(Verified::new(file, name, &descriptor.digest, descriptor.size)))
     }
 
     /// A document in memory, unless it is missing; one that went bad counts as missing.
@@ -100,7 +83,7 @@ impl Store {
         let mut bytes = Vec::new();
         match blob.read_to_end(&mut bytes).map_err(Error::from) {
             Ok(_) => Ok(Some(bytes)),
-            Err(e) if e.kind() == Kind::Invalid => self.discard(&descriptor.digest).map(|()| None),
+            Err(e) if e.kind() == Kind::Invalid => Ok(None),
             Err(e) => Err(e.step(format!("read blob {}", descriptor.digest))),
         }
     }
@@ -125,27 +108,22 @@ impl Store {
         self.added.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Removes what was added, unless another program works here and may rely on it.
+    /// Removes what was added, unless a name refers to it or another program works here and may rely on it.
     pub fn undo_added(&self) -> Result<()> {
         let added = std::mem::take(&mut *self.added.lock().unwrap_or_else(PoisonError::into_inner));
         if flock(&self.lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(());
         }
-        added.iter().try_for_each(|digest| self.discard(digest))
+        let needed = self.needed()?;
+        added.iter().filter(|digest| !needed.contains(digest)).try_for_each(|digest| self.discard(digest))
     }
 
     fn note(&self, digest: &Digest) {
-        self.added
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(digest.clone());
+        self.added.lock().unwrap_or_else(PoisonError::into_inner).push(digest.clone());
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.root
-            .join("blobs")
-            .join(digest.algorithm())
-            .join(digest.hex())
+        self.root.join("blobs").join(digest.algorithm()).join(digest.hex())
     }
 
     fn make_parent(&self, path: &Path) -> Result<()> {
@@ -166,20 +144,10 @@ fn remove(path: &Path) -> Result<()> {
 /// Writes a file so that its name has either the old content or all of the new.
 fn replace(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let step = || format!("write {}", path.display());
-    let temporary = scratch.join(format!(
-        "new-{}-{}",
-        std::process::id(),
-        Digest::of(bytes).short()
-    ));
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary);
-    let written = written
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&temporary, path));
+    let temporary = scratch.join(format!("new-{}-{}", std::process::id(), Digest::of(bytes).short()));
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+    let written =
+        written.and_then(|mut file| file.write_all(bytes)).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         remove(&temporary).while_doing(step)?;
     }

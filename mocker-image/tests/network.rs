@@ -1,9 +1,5 @@
 //! Names, TLS and credentials: over which way a registry is spoken to, and what it is never told.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -57,15 +53,8 @@ impl Tls {
         let open = serve(dir.path(), &format!("version: 0.1\n{storage}"), "");
         push(artifact, &format!("127.0.0.1:{}", open.1), "app", "v1").unwrap();
         end(open.0);
-        let tls = format!(
-            "  tls:\n    certificate: {}\n    key: {}\n",
-            at("cert.pem"),
-            at("key.pem")
-        );
-        let auth = format!(
-            "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
-            at("htpasswd")
-        );
+        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", at("cert.pem"), at("key.pem"));
+        let auth = format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", at("htpasswd"));
         let (child, port) = serve(dir.path(), &format!("version: 0.1\n{storage}{auth}"), &tls);
         Self { child, port, dir }
     }
@@ -89,11 +78,7 @@ fn end(mut child: Child) {
 
 /// Starts docker-registry and waits until it listens.
 fn serve(dir: &Path, head: &str, http: &str) -> (Child, u16) {
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let config = dir.join("config.yml");
     std::fs::write(&config, format!("{head}http:\n  addr: 127.0.0.1:{port}\n{http}")).unwrap();
     let child = Command::new(on_path("docker-registry").unwrap())
@@ -136,28 +121,16 @@ fn a_registry_with_tls_is_believed_only_with_its_authority() {
 
     let error = script(&format!("{names} {}", pull(creds, "registry.test"))).error();
     let want = "its certificate is signed by an authority that this machine does not know";
-    assert_eq!(
-        error,
-        format!("pull registry.test:{port}/app:v1: ask registry.test:{port}: {want}")
-    );
-    let error = script(&format!(
-        "{names} {}",
-        pull("--cert-dir /nowhere", "registry.test")
-    ))
-    .error();
-    assert!(
-        error.ends_with("list /nowhere: No such file or directory"),
-        "{error}"
-    );
+    assert_eq!(error, format!("pull registry.test:{port}/app:v1: ask registry.test:{port}: {want}"));
+    let error = script(&format!("{names} {}", pull("--cert-dir /nowhere", "registry.test"))).error();
+    assert!(error.ends_with("list /nowhere: No such file or directory"), "{error}");
     let error = script(&format!(
         "{names} {}",
         pull(&format!("--creds user:wrong --cert-dir {certs}"), "registry.test")
     ))
     .error();
     assert!(
-        error.ends_with(&format!(
-            "the registry registry.test:{port} refuses the credentials of \"user\""
-        )),
+        error.ends_with(&format!("the registry registry.test:{port} refuses the credentials of \"user\"")),
         "{error}"
     );
 
@@ -174,17 +147,10 @@ fn a_registry_with_tls_is_believed_only_with_its_authority() {
     // Named insecure: any certificate will do.
     script(&format!(
         "{names} {}",
-        pull(
-            &format!("{creds} --insecure-registry registry.test:{port}"),
-            "registry.test"
-        )
+        pull(&format!("{creds} --insecure-registry registry.test:{port}"), "registry.test")
     ))
     .ok();
-    script(&format!(
-        "{names} {}",
-        pull(&format!("{creds} --tls-verify=false"), "registry.test")
-    ))
-    .ok();
+    script(&format!("{names} {}", pull(&format!("{creds} --tls-verify=false"), "registry.test"))).ok();
 }
 
 #[test]
@@ -215,39 +181,23 @@ fn plain_http_is_for_this_machine_and_for_hosts_named_insecure_and_never_carries
     registry.require(Auth::Basic("user".to_owned(), "secret".to_owned()));
     registry.forget_requests();
     let error = script(&pull("--tls-verify=false --creds user:secret")).error();
-    assert!(
-        error.ends_with("user and password would go to registry.test without TLS"),
-        "{error}"
-    );
+    assert!(error.ends_with("user and password would go to registry.test without TLS"), "{error}");
     registry.require(Auth::TokenFor("user".to_owned(), "secret".to_owned()));
     let error = script(&pull("--tls-verify=false --creds user:secret")).error();
-    assert!(
-        error.contains("user and password would go to registry.test without TLS"),
-        "{error}"
-    );
+    assert!(error.contains("user and password would go to registry.test without TLS"), "{error}");
     registry.require(Auth::TokenFrom("http://auth.example.invalid/token".to_owned()));
-    let error = script(&pull(&format!(
-        "--insecure-registry registry.test:{port} --creds user:secret"
-    )))
-    .error();
+    let error =
+        script(&pull(&format!("--insecure-registry registry.test:{port} --creds user:secret"))).error();
     assert!(
         error.ends_with("get a token from http://auth.example.invalid/token: that is not https"),
         "{error}"
     );
-    assert!(
-        registry
-            .requests()
-            .iter()
-            .all(|request| request.header("authorization").is_none())
-    );
+    assert!(registry.requests().iter().all(|request| request.header("authorization").is_none()));
 }
 
 #[test]
 fn without_hosts_and_resolv_conf_localhost_works_and_other_names_say_what_is_missing() {
-    if skip(
-        "without_hosts_and_resolv_conf_localhost_works_and_other_names_say_what_is_missing",
-        Need::Root,
-    ) {
+    if skip("without_hosts_and_resolv_conf_localhost_works_and_other_names_say_what_is_missing", Need::Root) {
         return;
     }
     let registry = Registry::start().unwrap();
@@ -258,15 +208,9 @@ fn without_hosts_and_resolv_conf_localhost_works_and_other_names_say_what_is_mis
     // An /etc of its own, with nothing but the modules' configuration that would be the end of NSS.
     let bare = "mount -t tmpfs none /etc; printf 'passwd: files systemd\\nhosts: files resolve\\n' > /etc/nsswitch.conf;";
     for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
-        script(&format!(
-            "{bare} exec {PROGRAM} --root {store} pull {host}:{port}/app:v1"
-        ))
-        .ok();
+        script(&format!("{bare} exec {PROGRAM} --root {store} pull {host}:{port}/app:v1")).ok();
     }
-    let error = script(&format!(
-        "{bare} exec {PROGRAM} --root {store} pull registry.test/app"
-    ))
-    .error();
+    let error = script(&format!("{bare} exec {PROGRAM} --root {store} pull registry.test/app")).error();
     let want = "ask registry.test: resolve registry.test: read /etc/resolv.conf: No such file or directory";
     assert_eq!(error, format!("pull registry.test/app:latest: {want}"));
 }
@@ -299,9 +243,6 @@ fn a_name_that_the_servers_do_not_know_is_no_such_host() {
          exec {PROGRAM} --root {store} pull unknown.test/app"
     ))
     .error();
-    assert_eq!(
-        error,
-        "pull unknown.test/app:latest: ask unknown.test: resolve unknown.test: no such host"
-    );
+    assert_eq!(error, "pull unknown.test/app:latest: ask unknown.test: resolve unknown.test: no such host");
     place.assert_nothing_left();
 }

@@ -1,9 +1,5 @@
 //! Our trees against umoci's, entry by entry, for images that skopeo fetched from the same registry.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -17,16 +13,8 @@ use conformance::host::{Need, count_skip, skip};
 use conformance::registry::DockerRegistry;
 
 fn run(program: &str, words: &[&str], dir: &Path) {
-    let output = Command::new(program)
-        .args(words)
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{program} {words:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(program).args(words).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn lacks_peers(test: &str) -> bool {
@@ -45,26 +33,13 @@ fn compare(artifact: &Artifact) -> usize {
     std::fs::create_dir(&dir).unwrap();
     run(
         "skopeo",
-        &[
-            "copy",
-            "--src-tls-verify=false",
-            &format!("docker://{reference}"),
-            "oci:image:v1",
-        ],
+        &["copy", "--src-tls-verify=false", &format!("docker://{reference}"), "oci:image:v1"],
         &dir,
     );
     run("umoci", &["unpack", "--image", "image:v1", "bundle"], &dir);
-    let (ours, theirs) = (
-        tree::read(&place.rootfs()),
-        tree::read(&dir.join("bundle/rootfs")),
-    );
+    let (ours, theirs) = (tree::read(&place.rootfs()), tree::read(&dir.join("bundle/rootfs")));
     let differences = tree::differences(&ours, &theirs);
-    assert!(
-        differences.is_empty(),
-        "{} differences:\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
     ours.len()
 }
 
@@ -148,31 +123,20 @@ fn zstd_and_gzip_give_the_same_debian_tree_and_an_index_is_resolved() {
     }
     let registry = DockerRegistry::start().unwrap();
     let zstd = debian::zstd().unwrap().build().unwrap();
-    assert_eq!(
-        zstd.json()["layers"][0]["mediaType"],
-        "application/vnd.oci.image.layer.v1.tar+zstd"
-    );
+    assert_eq!(zstd.json()["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
     registry.put("debian", "zstd", &zstd).unwrap();
-    registry
-        .put("debian", "base", &debian::base().unwrap().build().unwrap())
-        .unwrap();
-    registry
-        .put("debian", "index", &debian::index().unwrap())
-        .unwrap();
-    registry
-        .put("debian", "many", &debian::many().unwrap().build().unwrap())
-        .unwrap();
+    registry.put("debian", "base", &debian::base().unwrap().build().unwrap()).unwrap();
+    registry.put("debian", "index", &debian::index().unwrap()).unwrap();
+    registry.put("debian", "many", &debian::many().unwrap().build().unwrap()).unwrap();
     let places = ["base", "zstd", "index", "many"].map(|tag| {
         let place = Place::new();
         place.unpack(&registry.reference("debian", tag)).ok();
         if tag == "zstd" {
-            let manifest = common::files(&place.store().join("blobs"))
-                .into_iter()
-                .find_map(|blob| {
-                    serde_json::from_slice::<serde_json::Value>(&std::fs::read(blob).unwrap())
-                        .ok()
-                        .filter(|m| m["layers"].is_array())
-                });
+            let manifest = common::files(&place.store().join("blobs")).into_iter().find_map(|blob| {
+                serde_json::from_slice::<serde_json::Value>(&std::fs::read(blob).unwrap())
+                    .ok()
+                    .filter(|m| m["layers"].is_array())
+            });
             let media_type = manifest.unwrap()["layers"][0]["mediaType"].clone();
             assert_eq!(media_type, "application/vnd.oci.image.layer.v1.tar+zstd");
         }
@@ -185,20 +149,8 @@ fn zstd_and_gzip_give_the_same_debian_tree_and_an_index_is_resolved() {
     assert!(release(index).contains("bookworm"));
     assert!(common::files(&many.rootfs().join("many")).len() >= debian::MANY);
     let there = Place::new();
-    let other = if cfg!(target_arch = "aarch64") {
-        "linux/s390x"
-    } else {
-        "linux/arm64"
-    };
+    let other = if cfg!(target_arch = "aarch64") { "linux/s390x" } else { "linux/arm64" };
     let reference = registry.reference("debian", "index");
-    there
-        .run(&[
-            "unpack",
-            "--platform",
-            other,
-            &reference,
-            there.bundle().to_str().unwrap(),
-        ])
-        .ok();
+    there.run(&["unpack", "--platform", other, &reference, there.bundle().to_str().unwrap()]).ok();
     assert!(release(&there).contains("Debian elsewhere"));
 }

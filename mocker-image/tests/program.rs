@@ -1,9 +1,5 @@
 //! The program as a file: static, quick to start, and deaf to the C library's modules.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -22,10 +18,7 @@ fn elf(bytes: &[u8]) -> (Vec<u32>, Vec<u64>) {
     let headers: Vec<usize> = (0..count).map(|n| start + n * size).collect();
     let dynamic = headers.iter().filter(|&&at| word(at) == 2).flat_map(|&at| {
         let (offset, length) = (long(at + 8) as usize, long(at + 32) as usize);
-        (offset..offset + length)
-            .step_by(16)
-            .map(long)
-            .collect::<Vec<_>>()
+        (offset..offset + length).step_by(16).map(long).collect::<Vec<_>>()
     });
     (headers.iter().map(|&at| word(at)).collect(), dynamic.collect())
 }
@@ -49,17 +42,8 @@ fn the_version_is_told_without_threads_and_without_opening_files_of_etc() {
     }
     let log = Place::new().path("trace");
     std::fs::create_dir_all(log.parent().unwrap()).unwrap();
-    let status = Command::new("strace")
-        .arg("-fo")
-        .arg(&log)
-        .args([PROGRAM, "--version"])
-        .output()
-        .unwrap();
-    assert!(
-        status.status.success(),
-        "{}",
-        String::from_utf8_lossy(&status.stderr)
-    );
+    let status = Command::new("strace").arg("-fo").arg(&log).args([PROGRAM, "--version"]).output().unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     assert!(String::from_utf8_lossy(&status.stdout).starts_with("mocker-image "));
     let trace = std::fs::read_to_string(&log).unwrap();
     std::fs::remove_dir_all(log.parent().unwrap()).unwrap();
@@ -96,13 +80,8 @@ fn the_default_store_is_the_users_own() {
     std::fs::copy(PROGRAM, &program).unwrap();
     let as_user = |variables: &[(&str, &std::path::Path)]| {
         let mut command = Command::new("setpriv");
-        command
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(&program);
-        command
-            .args(["pull", "127.0.0.1:1/app"])
-            .env_clear()
-            .envs(variables.iter().copied());
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        command.args(["pull", "127.0.0.1:1/app"]).env_clear().envs(variables.iter().copied());
         common::Outcome::from(command.output().unwrap())
     };
     let data = home.join("data");
@@ -112,8 +91,5 @@ fn the_default_store_is_the_users_own() {
     assert!(home.join(".local/share/mocker/blobs").is_dir());
     // The home of user 65534 in /etc/passwd is /nonexistent.
     let error = as_user(&[]).error();
-    assert!(
-        error.starts_with("make the store's directory /nonexistent/.local/share/mocker"),
-        "{error}"
-    );
+    assert!(error.starts_with("make the store's directory /nonexistent/.local/share/mocker"), "{error}");
 }

@@ -1,9 +1,5 @@
 //! `pull`: what it brings, what it refuses, and what it leaves when it is stopped.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -35,12 +31,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 fn image() -> Image {
     Image::new()
-        .layer(
-            &Layer::new()
-                .dir("etc")
-                .file("etc/a", "a\n")
-                .file("noise", noise(300_000)),
-        )
+        .layer(&Layer::new().dir("etc").file("etc/a", "a\n").file("noise", noise(300_000)))
         .layer(&Layer::new().file("etc/b", "b\n").plain())
         .layer(&Layer::new().file("etc/c", "c\n").zstd())
 }
@@ -62,38 +53,23 @@ fn refused(registry: &Registry) -> String {
 
 #[test]
 fn an_image_of_docker_registry_is_pulled_once_and_listed() {
-    if skip(
-        "an_image_of_docker_registry_is_pulled_once_and_listed",
-        Need::Program("docker-registry"),
-    ) {
+    if skip("an_image_of_docker_registry_is_pulled_once_and_listed", Need::Program("docker-registry")) {
         return;
     }
-    for (artifact, place) in [
-        (image().build().unwrap(), Place::new()),
-        (docker_image(), Place::new()),
-    ] {
+    for (artifact, place) in [(image().build().unwrap(), Place::new()), (docker_image(), Place::new())] {
         let registry = DockerRegistry::start().unwrap();
         registry.put("lib/app", "v1", &artifact).unwrap();
         let reference = registry.reference("lib/app", "v1");
-        assert_eq!(
-            place.pull(&reference).ok(),
-            format!("{}\n", artifact.digest.as_str())
-        );
+        assert_eq!(place.pull(&reference).ok(), format!("{}\n", artifact.digest.as_str()));
         let layers = registry.log().unwrap().matches("GET /v2/lib/app/blobs/").count();
         place.pull(&reference).ok();
-        assert_eq!(
-            registry.log().unwrap().matches("GET /v2/lib/app/blobs/").count(),
-            layers
-        );
+        assert_eq!(registry.log().unwrap().matches("GET /v2/lib/app/blobs/").count(), layers);
         let json: serde_json::Value = serde_json::from_str(&place.run(&["list", "--json"]).ok()).unwrap();
         assert_eq!(json[0]["name"], format!("{}/lib/app", registry.address()));
         assert_eq!(json[0]["tag"], "v1");
         assert_eq!(json[0]["digest"], artifact.digest.as_str());
         let table = place.run(&["images"]).ok();
-        let lines: Vec<Vec<&str>> = table
-            .lines()
-            .map(|line| line.split_whitespace().collect())
-            .collect();
+        let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["NAME", "TAG", "DIGEST", "SIZE", "AGE"]);
         assert_eq!(lines[1][1], "v1");
         assert_eq!(lines[1][2], &artifact.digest.as_str()[..19]);
@@ -101,12 +77,7 @@ fn an_image_of_docker_registry_is_pulled_once_and_listed() {
 }
 
 fn docker_image() -> Artifact {
-    Image::new()
-        .docker()
-        .layer(&Layer::new().file("a", "a"))
-        .created("2024-01-01T00:00:00Z")
-        .build()
-        .unwrap()
+    Image::new().docker().layer(&Layer::new().file("a", "a")).created("2024-01-01T00:00:00Z").build().unwrap()
 }
 
 #[test]
@@ -130,10 +101,7 @@ fn a_pull_by_digest_checks_the_digest() {
     assert_eq!(place.pull(&both).ok(), format!("{digest}\n"));
     registry.fault("/manifests/sha256:", Fault::FlipByte(1));
     let error = Place::new().pull(&by_digest).error();
-    assert!(
-        error.contains(&format!("manifest {digest}")) && error.contains("hashes to sha256:"),
-        "{error}"
-    );
+    assert!(error.contains(&format!("manifest {digest}")) && error.contains("hashes to sha256:"), "{error}");
 }
 
 #[test]
@@ -142,20 +110,11 @@ fn unknown_images_tags_and_hosts_are_named() {
     let address = registry.address();
     let place = Place::new();
     let error = place.pull(&format!("{address}/nothing:v1")).error();
-    assert_eq!(
-        error,
-        format!("pull {address}/nothing:v1: the registry {address} has no repository nothing")
-    );
+    assert_eq!(error, format!("pull {address}/nothing:v1: the registry {address} has no repository nothing"));
     let error = place.pull(&format!("{address}/app:v9")).error();
-    assert_eq!(
-        error,
-        format!("pull {address}/app:v9: the registry has no tag \"v9\"")
-    );
+    assert_eq!(error, format!("pull {address}/app:v9: the registry has no tag \"v9\""));
     let error = place.pull("127.0.0.1:1/app").error();
-    assert_eq!(
-        error,
-        "pull 127.0.0.1:1/app:latest: ask 127.0.0.1:1: Connection refused"
-    );
+    assert_eq!(error, "pull 127.0.0.1:1/app:latest: ask 127.0.0.1:1: Connection refused");
     let error = place.pull("no-such-host.invalid/app").error();
     assert!(
         error.starts_with(
@@ -171,11 +130,7 @@ fn wrong_names_are_refused_before_anything_is_done() {
     let place = Place::new();
     let outcome = place.pull("UPPER/case//x");
     assert_eq!(outcome.code, Some(2));
-    assert!(
-        outcome.stderr.contains("image name \"UPPER/case//x\""),
-        "{}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.contains("image name \"UPPER/case//x\""), "{}", outcome.stderr);
     assert!(place.store().symlink_metadata().is_err());
 }
 
@@ -195,9 +150,7 @@ fn refused_credentials_are_told_and_right_ones_work() {
         );
         let error = place.run(&["pull", "--creds", "user:wrong", &reference]).error();
         assert!(
-            error.ends_with(&format!(
-                "the registry {address} refuses the credentials of \"user\""
-            )),
+            error.ends_with(&format!("the registry {address} refuses the credentials of \"user\"")),
             "{error}"
         );
         place.assert_nothing_left();
@@ -230,12 +183,7 @@ fn a_flipped_byte_in_the_config_is_found() {
     let config = artifact.config_digest();
     registry.fault(format!("blobs/{config}"), Fault::FlipByte(10));
     let error = refused(&registry);
-    assert!(
-        error.contains(&format!(
-            "config {config}: has other content than its digest says"
-        )),
-        "{error}"
-    );
+    assert!(error.contains(&format!("config {config}: has other content than its digest says")), "{error}");
 }
 
 #[test]
@@ -245,10 +193,7 @@ fn a_truncated_blob_is_an_error_that_names_it() {
     let layer = artifact.layer_digests()[0].clone();
     registry.fault(format!("blobs/{layer}"), Fault::Truncate(0));
     let error = refused(&registry);
-    assert!(
-        error.contains(&format!("layer {layer}: receive from {}: ", registry.address())),
-        "{error}"
-    );
+    assert!(error.contains(&format!("layer {layer}: receive from {}: ", registry.address())), "{error}");
 }
 
 #[test]
@@ -258,11 +203,8 @@ fn a_broken_connection_is_taken_up_where_it_broke() {
     let layer = artifact.layer_digests()[0].clone();
     registry.fault_times(format!("blobs/{layer}"), 1, Fault::Truncate(1000));
     Place::new().pull(&registry.reference("app", "v1")).ok();
-    let ranges: Vec<_> = registry
-        .requests()
-        .iter()
-        .filter_map(|r| r.header("range").map(str::to_owned))
-        .collect();
+    let ranges: Vec<_> =
+        registry.requests().iter().filter_map(|r| r.header("range").map(str::to_owned)).collect();
     assert_eq!(ranges, ["bytes=1000-"]);
 }
 
@@ -298,13 +240,7 @@ fn documents_that_lie_are_refused() {
                 true_size - 7
             ),
         ),
-        (
-            Lie::LayerDigest(0),
-            format!(
-                "layer {}: has other content than its digest says",
-                absent.as_str()
-            ),
-        ),
+        (Lie::LayerDigest(0), format!("layer {}: has other content than its digest says", absent.as_str())),
         (
             Lie::LayerMediaType(0, "application/vnd.oci.image.layer.v1.tar+zstd".to_owned()),
             format!("layer {layer}: its media type says zstd, but its bytes are gzip"),
@@ -314,19 +250,10 @@ fn documents_that_lie_are_refused() {
             format!("layer {layer}: media type \"text/plain\" is not a layer's"),
         ),
         (Lie::DiffId(0), format!("layer {layer}: unpacks to sha256:")),
-        (
-            Lie::MissingDiffId,
-            "the manifest has 3 layers, but the config 2 diffIDs".to_owned(),
-        ),
-        (
-            Lie::ConfigSize(-1),
-            format!("config {config}: is longer than the "),
-        ),
+        (Lie::MissingDiffId, "the manifest has 3 layers, but the config 2 diffIDs".to_owned()),
+        (Lie::ConfigSize(-1), format!("config {config}: is longer than the ")),
         (Lie::ConfigSize(1), format!("config {config}: ends after ")),
-        (
-            Lie::ConfigDigest,
-            "has other content than its digest says".to_owned(),
-        ),
+        (Lie::ConfigDigest, "has other content than its digest says".to_owned()),
         (
             Lie::LayerMissing(0),
             format!("layer {layer}: the registry has no blob {layer}, which the image needs"),
@@ -359,11 +286,7 @@ fn old_broken_and_foreign_manifests_are_told_apart() {
             r#"{"schemaVersion":1,"fsLayers":[]}"#,
             "the manifest is of Docker's schema 1, which is no longer read",
         ),
-        (
-            "application/vnd.oci.image.manifest.v1+json",
-            "{\n \"schemaVersion\": 2,\n}",
-            "line 3 column 1",
-        ),
+        ("application/vnd.oci.image.manifest.v1+json", "{\n \"schemaVersion\": 2,\n}", "line 3 column 1"),
         (
             "application/vnd.oci.image.manifest.v1+json",
             r#"{"schemaVersion":2,"layers":[],"manifests":[]}"#,
@@ -377,48 +300,22 @@ fn old_broken_and_foreign_manifests_are_told_apart() {
 
 #[test]
 fn the_platform_is_chosen_from_an_index() {
-    let other = if cfg!(target_arch = "s390x") {
-        "amd64"
-    } else {
-        "s390x"
-    };
-    let there = Image::new()
-        .platform(Platform::linux(other))
-        .layer(&Layer::new().file("there", "x"));
+    let other = if cfg!(target_arch = "s390x") { "amd64" } else { "s390x" };
+    let there = Image::new().platform(Platform::linux(other)).layer(&Layer::new().file("there", "x"));
     for docker in [false, true] {
         let index = Index::new()
             .member(Platform::host(), image().build().unwrap())
             .member(Platform::linux(other), there.build().unwrap());
-        let index = if docker {
-            index.docker().build()
-        } else {
-            index.build()
-        };
+        let index = if docker { index.docker().build() } else { index.build() };
         let registry = serving(&index);
         let reference = registry.reference("app", "v1");
         let place = Place::new();
-        assert_eq!(
-            place.pull(&reference).ok(),
-            format!("{}\n", index.digest.as_str())
-        );
+        assert_eq!(place.pull(&reference).ok(), format!("{}\n", index.digest.as_str()));
         let platform = format!("linux/{other}");
-        place
-            .run(&[
-                "unpack",
-                "--platform",
-                &platform,
-                &reference,
-                place.bundle().to_str().unwrap(),
-            ])
-            .ok();
+        place.run(&["unpack", "--platform", &platform, &reference, place.bundle().to_str().unwrap()]).ok();
         assert_eq!(std::fs::read_dir(place.rootfs()).unwrap().count(), 1);
-        let error = place
-            .run(&["pull", "--platform", "linux/mips", &reference])
-            .error();
-        assert!(
-            error.contains("the image is not there for linux/mips; it is for: linux/"),
-            "{error}"
-        );
+        let error = place.run(&["pull", "--platform", "linux/mips", &reference]).error();
+        assert!(error.contains("the image is not there for linux/mips; it is for: linux/"), "{error}");
     }
 }
 
@@ -430,16 +327,10 @@ fn what_a_killed_pull_left_is_taken_up_by_the_next() {
     registry.fault_times(format!("blobs/{layer}"), 1, Fault::Stall(100_000));
     let place = Place::new();
     let reference = registry.reference("app", "v1");
-    let mut child = place
-        .command(&["pull", &reference])
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = place.command(&["pull", &reference]).stderr(std::process::Stdio::null()).spawn().unwrap();
     let arrived = || {
         let partial = files(&place.store().join("partial"));
-        partial
-            .iter()
-            .any(|file| file.metadata().is_ok_and(|m| m.len() == 100_000))
+        partial.iter().any(|file| file.metadata().is_ok_and(|m| m.len() == 100_000))
     };
     wait_until(LIMIT, "100,000 bytes of the layer", arrived).unwrap();
     child.kill().unwrap();
@@ -447,21 +338,41 @@ fn what_a_killed_pull_left_is_taken_up_by_the_next() {
     assert!(place.run(&["list", "--json"]).ok() == "[]\n");
     registry.forget_requests();
     place.pull(&reference).ok();
-    let ranges: Vec<_> = registry
-        .requests()
-        .iter()
-        .filter_map(|r| r.header("range").map(str::to_owned))
-        .collect();
+    let ranges: Vec<_> =
+        registry.requests().iter().filter_map(|r| r.header("range").map(str::to_owned)).collect();
     assert_eq!(ranges, ["bytes=100000-"]);
-    assert_eq!(
-        files(&place.store().join("partial")),
-        Vec::<std::path::PathBuf>::new()
-    );
+    assert_eq!(files(&place.store().join("partial")), Vec::<std::path::PathBuf>::new());
     place.unpack(&reference).ok();
-    assert_eq!(
-        std::fs::read(place.rootfs().join("noise")).unwrap(),
-        noise(300_000)
-    );
+    assert_eq!(std::fs::read(place.rootfs().join("noise")).unwrap(), noise(300_000));
+}
+
+#[test]
+fn a_signal_stops_a_pull_and_nothing_is_left() {
+    let artifact = image().build().unwrap();
+    let registry = serving(&artifact);
+    let layer = artifact.layer_digests()[0].clone();
+    registry.fault(format!("blobs/{layer}"), Fault::Stall(100_000));
+    for (command, signal, code) in [("pull", "INT", 130), ("unpack", "TERM", 143)] {
+        let place = Place::new();
+        let reference = registry.reference("app", "v1");
+        let mut words = vec![command, reference.as_str()];
+        let bundle = place.bundle();
+        if command == "unpack" {
+            words.push(bundle.to_str().unwrap());
+        }
+        let child = place.command(&words).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let arrived = || {
+            let partial = files(&place.store().join("partial"));
+            partial.iter().any(|file| file.metadata().is_ok_and(|m| m.len() == 100_000))
+        };
+        wait_until(LIMIT, "100,000 bytes of the layer", arrived).unwrap();
+        let kill = ["-s", signal, &child.id().to_string()].map(str::to_owned);
+        assert!(std::process::Command::new("kill").args(kill).status().unwrap().success());
+        let outcome: common::Outcome = child.wait_with_output().unwrap().into();
+        assert_eq!(outcome.code, Some(code));
+        assert!(outcome.stderr.ends_with(&format!(": stopped by SIG{signal}\n")), "{}", outcome.stderr);
+        place.assert_nothing_left();
+    }
 }
 
 #[test]
@@ -471,11 +382,7 @@ fn two_pulls_at_once_share_the_work_and_both_succeed() {
     let place = Place::new();
     let reference = registry.reference("app", "v1");
     let spawn = || {
-        place
-            .command(&["--quiet", "pull", &reference])
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap()
+        place.command(&["--quiet", "pull", &reference]).stdout(std::process::Stdio::null()).spawn().unwrap()
     };
     let children: Vec<_> = (0..4).map(|_| spawn()).collect();
     for mut child in children {
@@ -487,11 +394,29 @@ fn two_pulls_at_once_share_the_work_and_both_succeed() {
 }
 
 #[test]
+fn a_failed_pull_does_not_take_away_what_another_image_needs() {
+    let shared = Layer::new().file("shared", noise(1000));
+    let registry = Registry::start().unwrap();
+    let good = Image::new().layer(&shared).build().unwrap();
+    registry.put("app", "good", &good);
+    let bad = Image::new().layer(&shared).layer(&Layer::new().file("b", "b"));
+    let bad = bad.lie(Lie::LayerMissing(1)).build().unwrap();
+    registry.put("app", "bad", &bad);
+    let place = Place::new();
+    place.pull(&registry.reference("app", "bad")).error();
+    place.assert_nothing_left();
+    place.pull(&registry.reference("app", "good")).ok();
+    let files = place.left();
+    place.pull(&registry.reference("app", "bad")).error();
+    assert_eq!(place.left(), files);
+    registry.forget_requests();
+    place.unpack(&registry.reference("app", "good")).ok();
+    assert_eq!(registry.requests().len(), 0);
+}
+
+#[test]
 fn a_full_disk_is_told_in_one_sentence_and_nothing_is_left() {
-    if skip(
-        "a_full_disk_is_told_in_one_sentence_and_nothing_is_left",
-        Need::Root,
-    ) {
+    if skip("a_full_disk_is_told_in_one_sentence_and_nothing_is_left", Need::Root) {
         return;
     }
     let artifact = image().build().unwrap();
@@ -503,18 +428,11 @@ fn a_full_disk_is_told_in_one_sentence_and_nothing_is_left() {
         "mount -t tmpfs -o size=64k none {store} && {PROGRAM} --root {store} pull {reference}; code=$?; \
          find {store} -type f ! -name lock; exit $code"
     );
-    let outcome: common::Outcome = in_mount_namespace("sh")
-        .args(["-c", &script])
-        .output()
-        .unwrap()
-        .into();
+    let outcome: common::Outcome = in_mount_namespace("sh").args(["-c", &script]).output().unwrap().into();
     assert_eq!(outcome.stdout, "");
     let error = outcome.error();
     let layer = &artifact.layer_digests()[0];
-    assert!(
-        error.starts_with(&format!("pull {reference}: layer {layer}: write ")),
-        "{error}"
-    );
+    assert!(error.starts_with(&format!("pull {reference}: layer {layer}: write ")), "{error}");
     assert!(error.ends_with(": No space left on device"), "{error}");
 }
 
@@ -525,17 +443,9 @@ fn a_blob_that_went_bad_in_the_store_is_fetched_again() {
     let place = Place::new();
     let reference = registry.reference("app", "v1");
     place.pull(&reference).ok();
-    let blob = place
-        .store()
-        .join("blobs")
-        .join(artifact.layer_digests()[0].replace(':', "/"));
+    let blob = place.store().join("blobs").join(artifact.layer_digests()[0].replace(':', "/"));
     let length = blob.metadata().unwrap().len();
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&blob)
-        .unwrap()
-        .set_len(length / 2)
-        .unwrap();
+    std::fs::OpenOptions::new().write(true).open(&blob).unwrap().set_len(length / 2).unwrap();
     place.unpack(&reference).ok();
     assert_eq!(blob.metadata().unwrap().len(), length);
     std::fs::remove_dir_all(place.bundle()).unwrap();

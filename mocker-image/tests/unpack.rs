@@ -1,9 +1,5 @@
 //! `unpack`: the tree that layers make, the configuration, and that nothing ever leaves the root.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
@@ -27,10 +23,8 @@ fn text(place: &Place, name: &str) -> String {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -78,10 +72,7 @@ fn everything() -> Layer {
         .owner(0, 6)
         .file("attrs", "x")
         .xattr("user.mocker", b"\0value\n")
-        .xattr(
-            "security.capability",
-            b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-        )
+        .xattr("security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0")
         .file(&long, "long\n")
         .mtime(1_400_000_000)
         .symlink("long-target", "t".repeat(300))
@@ -97,10 +88,7 @@ fn everything() -> Layer {
 
 #[test]
 fn every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes() {
-    if skip(
-        "every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes",
-        Need::Root,
-    ) {
+    if skip("every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes", Need::Root) {
         return;
     }
     with(&Image::new().layer(&everything()), |place, reference, _| {
@@ -109,57 +97,33 @@ fn every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes() {
         let at = |name: &str| all.get(Path::new(name)).unwrap_or_else(|| panic!("no {name}"));
         assert_eq!((at("").mode, at("").mtime), (0o040_755, (1_000_000_000, 0)));
         assert_eq!(at("etc").mtime, (1_100_000_000, 0));
-        assert_eq!(
-            (at("etc/plain").mode, at("etc/plain").owner),
-            (0o100_640, (12, 34))
-        );
-        assert_eq!(
-            (at("bin/setuid").mode, at("bin/setgid").mode),
-            (0o104_755, 0o102_755)
-        );
+        assert_eq!((at("etc/plain").mode, at("etc/plain").owner), (0o100_640, (12, 34)));
+        assert_eq!((at("bin/setuid").mode, at("bin/setgid").mode), (0o104_755, 0o102_755));
         assert_eq!((at("bin/owned").mode, at("bin/owned").owner), (0o106_711, (7, 8)));
         assert_eq!((at("group").mode, at("group").owner), (0o042_775, (0, 8)));
         assert_eq!((at("group/in").owner, at("group/below").owner), ((0, 0), (0, 0)));
         assert_eq!(at("group/below").mode, 0o040_755);
         assert_eq!(at("tmp").mode, 0o041_777);
-        assert_eq!(
-            (at("etc/link").content.as_str(), at("etc/link").owner),
-            ("/etc/plain", (1, 2))
-        );
+        assert_eq!((at("etc/link").content.as_str(), at("etc/link").owner), ("/etc/plain", (1, 2)));
         assert_eq!(at("etc/link").mtime, (1_300_000_000, 0));
         assert_eq!(at("etc/plain").same_as, at("etc/hard").same_as);
         assert_eq!(at("etc/link").same_as, at("etc/hard-link").same_as);
-        assert_eq!(
-            (at("dev/null").kind, at("dev/null").mode),
-            ("character device", 0o020_666)
-        );
+        assert_eq!((at("dev/null").kind, at("dev/null").mode), ("character device", 0o020_666));
         assert_eq!(at("dev/null").device, rustix::fs::makedev(1, 3));
-        assert_eq!(
-            (at("dev/loop").kind, at("dev/loop").owner),
-            ("block device", (0, 6))
-        );
+        assert_eq!((at("dev/loop").kind, at("dev/loop").owner), ("block device", (0, 6)));
         assert_eq!(at("run/pipe").kind, "fifo");
-        assert_eq!(
-            at("attrs").xattrs[1],
-            ("user.mocker".to_owned(), b"\0value\n".to_vec())
-        );
+        assert_eq!(at("attrs").xattrs[1], ("user.mocker".to_owned(), b"\0value\n".to_vec()));
         assert_eq!(at("attrs").xattrs[0].0, "security.capability");
         assert_eq!(at("long-target").content.len(), 300);
         assert_eq!(at("closed").mode, 0o040_000);
         assert_eq!(at("big").size, 400_000);
-        assert_eq!(
-            text(place, &format!("long/{}/{}", "d".repeat(120), "f".repeat(200))),
-            "long\n"
-        );
+        assert_eq!(text(place, &format!("long/{}/{}", "d".repeat(120), "f".repeat(200))), "long\n");
     });
 }
 
 #[test]
 fn gnu_names_and_pax_names_and_gnu_tars_sparse_files_come_out_alike() {
-    if skip(
-        "gnu_names_and_pax_names_and_gnu_tars_sparse_files_come_out_alike",
-        Need::Program("tar"),
-    ) {
+    if skip("gnu_names_and_pax_names_and_gnu_tars_sparse_files_come_out_alike", Need::Program("tar")) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -181,39 +145,22 @@ fn gnu_names_and_pax_names_and_gnu_tars_sparse_files_come_out_alike() {
         "v7",
     ] {
         let tar = dir.path().join("layer.tar");
-        let long = if format == "v7" {
-            "--exclude=ddd*"
-        } else {
-            "--exclude=none"
-        };
-        let script = format!(
-            "tar --sparse --format={format} {long} -C {} -cf {} .",
-            quoted(&source),
-            quoted(&tar)
-        );
-        let made = std::process::Command::new("sh")
-            .args(["-c", &script])
-            .status()
-            .unwrap();
+        let long = if format == "v7" { "--exclude=ddd*" } else { "--exclude=none" };
+        let script =
+            format!("tar --sparse --format={format} {long} -C {} -cf {} .", quoted(&source), quoted(&tar));
+        let made = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
         assert!(made.success() || format == "v7", "{script}");
-        with(
-            &Image::new().layer(&Layer::from_tar(&tar)),
-            |place, reference, _| {
-                place.unpack(reference).ok();
-                if format != "v7" {
-                    assert_eq!(text(place, &name), "long\n", "{format}");
-                    let meta = place.rootfs().join("sparse").metadata().unwrap();
-                    assert_eq!(meta.len(), 40_000_000, "{format}");
-                    assert!(
-                        meta.blocks() * 512 < 1_000_000,
-                        "{format}: {} blocks",
-                        meta.blocks()
-                    );
-                }
-                let ours = std::fs::read(place.rootfs().join("sparse")).unwrap();
-                assert!(ours == std::fs::read(source.join("sparse")).unwrap(), "{format}");
-            },
-        );
+        with(&Image::new().layer(&Layer::from_tar(&tar)), |place, reference, _| {
+            place.unpack(reference).ok();
+            if format != "v7" {
+                assert_eq!(text(place, &name), "long\n", "{format}");
+                let meta = place.rootfs().join("sparse").metadata().unwrap();
+                assert_eq!(meta.len(), 40_000_000, "{format}");
+                assert!(meta.blocks() * 512 < 1_000_000, "{format}: {} blocks", meta.blocks());
+            }
+            let ours = std::fs::read(place.rootfs().join("sparse")).unwrap();
+            assert!(ours == std::fs::read(source.join("sparse")).unwrap(), "{format}");
+        });
     }
 }
 
@@ -278,10 +225,7 @@ fn a_layer_that_adds_to_a_directory_keeps_the_directorys_own_time() {
     with(&image, |place, reference, _| {
         place.unpack(reference).ok();
         assert_eq!(names(&place.rootfs().join("d")), ["b", "c"]);
-        assert_eq!(
-            place.rootfs().join("d").metadata().unwrap().mtime(),
-            1_000_000_000
-        );
+        assert_eq!(place.rootfs().join("d").metadata().unwrap().mtime(), 1_000_000_000);
         assert_eq!(place.rootfs().metadata().unwrap().mtime(), 900_000_000);
     });
 }
@@ -302,12 +246,7 @@ fn an_entry_that_climbs_out_is_refused_by_name_and_nothing_outside_is_touched() 
             "\"../evil\"",
             "climbs out of the root file system with `..`",
         ),
-        (
-            ".. inside",
-            Layer::new().file("a/../../evil", "x"),
-            "\"a/../../evil\"",
-            "climbs out",
-        ),
+        (".. inside", Layer::new().file("a/../../evil", "x"), "\"a/../../evil\"", "climbs out"),
         (
             ".. to a victim",
             Layer::new().file(climbing(victim.to_str().unwrap()), "x"),
@@ -329,9 +268,7 @@ fn an_entry_that_climbs_out_is_refused_by_name_and_nothing_outside_is_touched() 
         ),
         (
             "hardlink",
-            Layer::new()
-                .hardlink("hard", climbing(victim.to_str().unwrap()))
-                .file("hard", "x"),
+            Layer::new().hardlink("hard", climbing(victim.to_str().unwrap())).file("hard", "x"),
             "\"hard\"",
             "climbs out",
         ),
@@ -353,12 +290,7 @@ fn an_entry_that_climbs_out_is_refused_by_name_and_nothing_outside_is_touched() 
             "\"a/.wh...\"",
             "is a whiteout of no file's name",
         ),
-        (
-            "whiteout of .",
-            Layer::new().file(".wh..", ""),
-            "\".wh..\"",
-            "is a whiteout of no file's name",
-        ),
+        ("whiteout of .", Layer::new().file(".wh..", ""), "\".wh..\"", "is a whiteout of no file's name"),
         (
             "root",
             Layer::new().symlink("./", out),
@@ -368,10 +300,7 @@ fn an_entry_that_climbs_out_is_refused_by_name_and_nothing_outside_is_touched() 
     ] {
         with(&Image::new().layer(&layer), |place, reference, _| {
             let error = place.unpack(reference).error();
-            assert!(
-                error.starts_with(&format!("unpack {reference}: layer sha256:")),
-                "{what}: {error}"
-            );
+            assert!(error.starts_with(&format!("unpack {reference}: layer sha256:")), "{what}: {error}");
             assert!(error.contains(entry) && error.contains(why), "{what}: {error}");
             place.assert_nothing_left();
         });
@@ -401,15 +330,12 @@ fn links_planted_by_an_earlier_layer_lead_nowhere_but_inside() {
         .dir("dir/")
         .file("dir/three", "3")
         .whiteout("abs/victim");
-    with(
-        &Image::new().layer(&planted).layer(&used).layer(&hiding),
-        |place, reference, _| {
-            place.unpack(reference).ok();
-            assert_eq!(names(&place.rootfs().join(inside)), ["four"]);
-            assert_eq!(text(place, "file"), "replaced");
-            assert_eq!(names(&place.rootfs().join("dir")), ["three"]);
-        },
-    );
+    with(&Image::new().layer(&planted).layer(&used).layer(&hiding), |place, reference, _| {
+        place.unpack(reference).ok();
+        assert_eq!(names(&place.rootfs().join(inside)), ["four"]);
+        assert_eq!(text(place, "file"), "replaced");
+        assert_eq!(names(&place.rootfs().join("dir")), ["three"]);
+    });
     assert_eq!(std::fs::read(&victim).unwrap(), b"untouched");
     assert_eq!(names(outside.path()), ["victim"]);
 }
@@ -419,10 +345,7 @@ fn archives_that_are_broken_are_refused() {
     let whole = vec![b'x'; 700];
     for (raw, why) in [
         (whole.clone(), "the archive has a header whose checksum is wrong"),
-        (
-            whole[..100].to_vec(),
-            "the archive ends in the middle of an entry",
-        ),
+        (whole[..100].to_vec(), "the archive ends in the middle of an entry"),
     ] {
         with(&Image::new().layer(&Layer::raw(raw)), |place, reference, _| {
             let error = place.unpack(reference).error();
@@ -434,52 +357,38 @@ fn archives_that_are_broken_are_refused() {
 
 #[test]
 fn a_directory_that_is_not_empty_is_refused_and_left_alone() {
-    with(
-        &Image::new().layer(&Layer::new().file("a", "a")),
-        |place, reference, registry| {
-            std::fs::create_dir(place.bundle()).unwrap();
-            std::fs::write(place.bundle().join("mine"), "mine").unwrap();
-            let error = place.unpack(reference).error();
-            assert_eq!(
-                error,
-                format!(
-                    "unpack {reference}: directory {} is not empty",
-                    place.bundle().display()
-                )
-            );
-            assert_eq!(names(&place.bundle()), ["mine"]);
-            assert_eq!(registry.requests().len(), 0);
-            std::fs::remove_file(place.bundle().join("mine")).unwrap();
-            place.unpack(reference).ok();
-            assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
-            let error = place.unpack(reference).error();
-            assert!(error.ends_with("is not empty"), "{error}");
-            assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
-        },
-    );
+    with(&Image::new().layer(&Layer::new().file("a", "a")), |place, reference, registry| {
+        std::fs::create_dir(place.bundle()).unwrap();
+        std::fs::write(place.bundle().join("mine"), "mine").unwrap();
+        let error = place.unpack(reference).error();
+        assert_eq!(error, format!("unpack {reference}: directory {} is not empty", place.bundle().display()));
+        assert_eq!(names(&place.bundle()), ["mine"]);
+        assert_eq!(registry.requests().len(), 0);
+        std::fs::remove_file(place.bundle().join("mine")).unwrap();
+        place.unpack(reference).ok();
+        assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
+        let error = place.unpack(reference).error();
+        assert!(error.ends_with("is not empty"), "{error}");
+        assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
+    });
 }
 
 #[test]
 fn what_a_killed_unpack_left_is_cleared_away_by_the_next() {
-    with(
-        &Image::new().layer(&Layer::new().file("a", "a")),
-        |place, reference, _| {
-            std::fs::create_dir_all(place.bundle().join(".mocker-unpack/rootfs/old")).unwrap();
-            std::fs::create_dir_all(place.rootfs().join("old")).unwrap();
-            place.unpack(reference).ok();
-            assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
-            assert_eq!(names(&place.rootfs()), ["a"]);
-        },
-    );
+    with(&Image::new().layer(&Layer::new().file("a", "a")), |place, reference, _| {
+        std::fs::create_dir_all(place.bundle().join(".mocker-unpack/rootfs/old")).unwrap();
+        std::fs::create_dir_all(place.rootfs().join("old")).unwrap();
+        place.unpack(reference).ok();
+        assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
+        assert_eq!(names(&place.rootfs()), ["a"]);
+    });
 }
 
 #[test]
 fn a_missing_parent_of_the_bundle_is_named() {
     let place = Place::new();
     let dir = place.path("no/such/bundle");
-    let error = place
-        .run(&["unpack", "127.0.0.1:1/app", dir.to_str().unwrap()])
-        .error();
+    let error = place.run(&["unpack", "127.0.0.1:1/app", dir.to_str().unwrap()]).error();
     let want = format!(
         "unpack 127.0.0.1:1/app:latest: make the bundle {}: No such file or directory",
         dir.display()
@@ -490,13 +399,10 @@ fn a_missing_parent_of_the_bundle_is_named() {
 #[test]
 fn an_image_in_the_store_is_unpacked_without_its_registry() {
     let place = Place::new();
-    let reference = with(
-        &Image::new().layer(&Layer::new().file("a", "a")),
-        |_, reference, _| {
-            place.pull(reference).ok();
-            reference.to_owned()
-        },
-    );
+    let reference = with(&Image::new().layer(&Layer::new().file("a", "a")), |_, reference, _| {
+        place.pull(reference).ok();
+        reference.to_owned()
+    });
     place.unpack(&reference).ok();
     assert_eq!(text(&place, "a"), "a");
 }
@@ -504,10 +410,7 @@ fn an_image_in_the_store_is_unpacked_without_its_registry() {
 #[test]
 fn the_same_layer_twice_is_fetched_once_and_applied_twice() {
     let layer = Layer::new().file("a", "a");
-    let image = Image::new()
-        .layer(&layer)
-        .layer(&Layer::new().whiteout("a"))
-        .layer(&layer);
+    let image = Image::new().layer(&layer).layer(&Layer::new().whiteout("a")).layer(&layer);
     with(&image, |place, reference, registry| {
         place.unpack(reference).ok();
         assert_eq!(text(place, "a"), "a");
@@ -539,31 +442,19 @@ fn the_configuration_follows_the_image() {
         place.unpack(reference).ok();
         let config = place.config();
         let process = &config["process"];
-        assert_eq!(
-            process["user"],
-            serde_json::json!({"uid": 1000, "gid": 100, "additionalGids": [10]})
-        );
+        assert_eq!(process["user"], serde_json::json!({"uid": 1000, "gid": 100, "additionalGids": [10]}));
         assert_eq!(process["args"], serde_json::json!(["/bin/app", "-x"]));
         assert_eq!(process["cwd"], "/srv");
         assert_eq!(process["env"][0], "A=b");
         assert_eq!(process["env"].as_array().unwrap().len(), 3);
         let annotations = &config["annotations"];
         assert_eq!(annotations["org.opencontainers.image.author"], "label");
-        assert_eq!(
-            annotations["org.opencontainers.image.created"],
-            "2024-01-01T00:00:00Z"
-        );
+        assert_eq!(annotations["org.opencontainers.image.created"], "2024-01-01T00:00:00Z");
         assert_eq!(annotations["org.opencontainers.image.stopSignal"], "SIGUSR1");
         assert_eq!(annotations["org.opencontainers.image.exposedPorts"], "80/tcp");
         assert_eq!(annotations["l"], "v");
-        assert_eq!(
-            config["mounts"].as_array().unwrap().last().unwrap()["destination"],
-            "/data"
-        );
-        assert_eq!(
-            config["root"],
-            serde_json::json!({"path": "rootfs", "readonly": false})
-        );
+        assert_eq!(config["mounts"].as_array().unwrap().last().unwrap()["destination"], "/data");
+        assert_eq!(config["root"], serde_json::json!({"path": "rootfs", "readonly": false}));
     });
 }
 
@@ -593,28 +484,58 @@ fn a_full_disk_under_the_bundle_leaves_nothing() {
     if skip("a_full_disk_under_the_bundle_leaves_nothing", Need::Root) {
         return;
     }
-    with(
-        &Image::new().layer(&Layer::new().file("big", vec![7; 400_000])),
-        |place, reference, _| {
-            let dir = place.path("mount");
-            std::fs::create_dir(&dir).unwrap();
-            let (mount, store) = (quoted(&dir), quoted(&place.store()));
-            let script = format!(
-                "mount -t tmpfs -o size=100k none {mount} && {PROGRAM} --root {store} unpack {reference} {mount}/b; \
+    with(&Image::new().layer(&Layer::new().file("big", vec![7; 400_000])), |place, reference, _| {
+        let dir = place.path("mount");
+        std::fs::create_dir(&dir).unwrap();
+        let (mount, store) = (quoted(&dir), quoted(&place.store()));
+        let script = format!(
+            "mount -t tmpfs -o size=100k none {mount} && {PROGRAM} --root {store} unpack {reference} {mount}/b; \
              code=$?; ls -A {mount}; exit $code"
-            );
-            let outcome: common::Outcome = in_mount_namespace("sh")
-                .args(["-c", &script])
-                .output()
-                .unwrap()
-                .into();
-            assert_eq!(outcome.stdout, "");
-            let error = outcome.error();
-            assert!(
-                error.ends_with("entry \"big\": write: No space left on device"),
-                "{error}"
-            );
-            place.assert_nothing_left();
-        },
-    );
+        );
+        let outcome: common::Outcome =
+            in_mount_namespace("sh").args(["-c", &script]).output().unwrap().into();
+        assert_eq!(outcome.stdout, "");
+        let error = outcome.error();
+        assert!(error.ends_with("entry \"big\": write: No space left on device"), "{error}");
+        place.assert_nothing_left();
+    });
+}
+
+#[test]
+fn an_ordinary_user_unpacks_what_becomes_their_own() {
+    let test = "an_ordinary_user_unpacks_what_becomes_their_own";
+    if skip(test, Need::Root) || skip(test, Need::Program("setpriv")) {
+        return;
+    }
+    let layer = Layer::new()
+        .file("owned", "x")
+        .owner(12, 34)
+        .mode(0o4755)
+        .char_device("dev/null", 1, 3)
+        .dir("closed")
+        .mode(0)
+        .file("closed/a", "a")
+        .mode(0)
+        .fifo("pipe");
+    let above = Layer::new().file("closed/b", "b").whiteout("closed/a");
+    with(&Image::new().layer(&layer).layer(&above), |place, reference, _| {
+        let program = place.path("mocker-image");
+        std::fs::copy(PROGRAM, &program).unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(place.path("."), open).unwrap();
+        let mut command = std::process::Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        command.arg("--root").arg(place.store()).args(["unpack", reference]).arg(place.bundle());
+        common::Outcome::from(command.output().unwrap()).ok();
+        let all = tree::read(&place.rootfs());
+        assert!(all.values().all(|facts| facts.owner == (65534, 65534)));
+        assert_eq!(all[Path::new("dev/null")].kind, "file");
+        assert_eq!(all[Path::new("owned")].mode, 0o104_755);
+        assert_eq!(names(&place.rootfs().join("closed")), ["b"]);
+        let linux = &place.config()["linux"];
+        assert_eq!(linux["uidMappings"][0]["hostID"], 65534);
+        let kinds: Vec<_> =
+            linux["namespaces"].as_array().unwrap().iter().map(|n| n["type"].clone()).collect();
+        assert!(kinds.contains(&"user".into()) && !kinds.contains(&"network".into()));
+    });
 }

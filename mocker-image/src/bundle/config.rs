@@ -91,11 +91,7 @@ fn process(config: &oci_spec::image::Config, user: &User) -> Value {
 
 /// The image's variables, with a PATH and, for the terminal, a TERM; what is no pair is no variable.
 fn environment(env: &[String]) -> Vec<String> {
-    let mut all: Vec<String> = env
-        .iter()
-        .filter(|e| e.find('=').is_some_and(|at| at > 0))
-        .cloned()
-        .collect();
+    let mut all: Vec<String> = env.iter().filter(|e| e.find('=').is_some_and(|at| at > 0)).cloned().collect();
     for default in [PATH, "TERM=xterm"] {
         let name = default.split_inclusive('=').next().unwrap_or_default();
         if !all.iter().any(|e| e.starts_with(name)) {
@@ -139,24 +135,12 @@ fn mounts(config: &oci_spec::image::Config) -> Vec<Value> {
     let with = |more: &[&'static str]| [&quiet[..], more].concat();
     let mut all = vec![
         mount("/proc", "proc", "proc", &[]),
-        mount(
-            "/dev",
-            "tmpfs",
-            "tmpfs",
-            &["nosuid", "strictatime", "mode=755", "size=65536k"],
-        ),
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount(
             "/dev/pts",
             "devpts",
             "devpts",
-            &[
-                "nosuid",
-                "noexec",
-                "newinstance",
-                "ptmxmode=0666",
-                "mode=0620",
-                "gid=5",
-            ],
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
         mount("/dev/shm", "tmpfs", "shm", &with(&["mode=1777", "size=65536k"])),
         mount("/dev/mqueue", "mqueue", "mqueue", &quiet),
@@ -168,7 +152,9 @@ fn mounts(config: &oci_spec::image::Config) -> Vec<Value> {
     let absolute = |volume: &String| format!("/{}", volume.trim_matches('/'));
     let volumes = volumes.iter().map(absolute).filter(|volume| volume != "/");
     all.extend(
-        volumes.map(|volume| mount(&volume, "tmpfs", "tmpfs", &["rw", "nosuid", "nodev", "mode=755"])),
+        volumes.map(|volume| {
+            mount(&volume, "tmpfs", "tmpfs", &["rw", "nosuid", "nodev", "mode=755", "tmpcopyup"])
+        }),
     );
     all
 }
@@ -199,10 +185,7 @@ fn rootless(spec: &mut Value) {
     }
     for mount in spec["mounts"].as_array_mut().into_iter().flatten() {
         if let Some(options) = mount["options"].as_array_mut() {
-            options.retain(|o| {
-                !o.as_str()
-                    .is_some_and(|o| o.starts_with("gid=") || o.starts_with("uid="))
-            });
+            options.retain(|o| !o.as_str().is_some_and(|o| o.starts_with("gid=") || o.starts_with("uid=")));
         }
         // A sysfs needs a network namespace of its own; the machine's is shown instead.
         if mount["destination"] == "/sys" {
@@ -230,49 +213,35 @@ mod tests {
 
     #[test]
     fn the_image_says_what_runs_where_and_with_which_variables() {
-        let spec = converted(
-            json!({"Entrypoint": ["/e"], "Cmd": ["c"], "WorkingDir": "w", "User": "7:8",
-            "Env": ["A=b", "NONE", "=x", "PATH=/p"], "Volumes": {"/v": {}, "/a/": {}}}),
-        );
+        let spec = converted(json!({"Entrypoint": ["/e"], "Cmd": ["c"], "WorkingDir": "w", "User": "7:8",
+            "Env": ["A=b", "NONE", "=x", "PATH=/p"], "Volumes": {"/v": {}, "/a/": {}}}));
         assert_eq!(spec["process"]["args"], json!(["/e", "c"]));
         assert_eq!(spec["process"]["cwd"], "/w");
         assert_eq!(spec["process"]["user"], json!({"uid": 7, "gid": 8}));
         assert_eq!(spec["process"]["env"], json!(["A=b", "PATH=/p", "TERM=xterm"]));
         assert_eq!(spec["process"]["capabilities"]["effective"], json!([]));
-        let volumes: Vec<_> = spec["mounts"].as_array().unwrap()[7..]
-            .iter()
-            .map(|m| m["destination"].clone())
-            .collect();
+        let volumes: Vec<_> =
+            spec["mounts"].as_array().unwrap()[7..].iter().map(|m| m["destination"].clone()).collect();
         assert_eq!(volumes, ["/a", "/v"]);
     }
 
     #[test]
     fn an_image_that_says_nothing_runs_a_shell_as_root() {
-        for config in [
-            json!({}),
-            Value::Null,
-            json!({"Env": null, "Cmd": null, "Labels": null, "ExposedPorts": null}),
-        ] {
+        for config in
+            [json!({}), Value::Null, json!({"Env": null, "Cmd": null, "Labels": null, "ExposedPorts": null})]
+        {
             let spec = converted(config);
             assert_eq!(spec["process"]["args"], json!(["sh"]));
             assert_eq!(spec["process"]["cwd"], "/");
             assert_eq!(spec["process"]["env"], json!([PATH, "TERM=xterm"]));
-            assert_eq!(
-                spec["process"]["capabilities"]["effective"]
-                    .as_array()
-                    .unwrap()
-                    .len(),
-                14
-            );
+            assert_eq!(spec["process"]["capabilities"]["effective"].as_array().unwrap().len(), 14);
         }
     }
 
     #[test]
     fn labels_win_over_the_annotations_that_are_made() {
-        let spec = converted(
-            json!({"StopSignal": "SIGUSR1", "ExposedPorts": {"80/tcp": {}, "443/tcp": {}},
-            "Labels": {"org.opencontainers.image.author": "L", "x": "y"}}),
-        );
+        let spec = converted(json!({"StopSignal": "SIGUSR1", "ExposedPorts": {"80/tcp": {}, "443/tcp": {}},
+            "Labels": {"org.opencontainers.image.author": "L", "x": "y"}}));
         assert_eq!(
             spec["annotations"],
             json!({

@@ -80,23 +80,14 @@ fn look_up(wanted: &str, passwd: &str, group: &str) -> Result<User> {
                 Some(entry) => id(entry[2])?,
                 None => number(name).ok_or_else(|| missing(name, "/etc/group"))??,
             };
-            Ok(User {
-                uid,
-                gid,
-                additional: Vec::new(),
-            })
+            Ok(User { uid, gid, additional: Vec::new() })
         }
         None => {
             let gid = entry.as_ref().map_or(Ok(0), |entry| id(entry[3]))?;
             let name = entry.as_ref().map(|entry| entry[0]);
-            let member = |e: &Vec<&str>| {
-                e.get(3)
-                    .is_some_and(|m| m.split(',').any(|m| Some(m.trim()) == name))
-            };
-            let groups = entries(group, 3)
-                .filter(member)
-                .map(|e| id(e[2]))
-                .collect::<Result<Vec<_>>>()?;
+            let member =
+                |e: &Vec<&str>| e.get(3).is_some_and(|m| m.split(',').any(|m| Some(m.trim()) == name));
+            let groups = entries(group, 3).filter(member).map(|e| id(e[2])).collect::<Result<Vec<_>>>()?;
             let mut additional: Vec<u32> = groups.into_iter().filter(|&g| g != gid).collect();
             additional.sort_unstable();
             additional.dedup();
@@ -155,15 +146,7 @@ mod tests {
             (":wheel", 0, 10, &[]),
         ] {
             match look_up(wanted, PASSWD, GROUP) {
-                Ok(user) => assert_eq!(
-                    user,
-                    User {
-                        uid,
-                        gid,
-                        additional: additional.to_vec()
-                    },
-                    "{wanted}"
-                ),
+                Ok(user) => assert_eq!(user, User { uid, gid, additional: additional.to_vec() }, "{wanted}"),
                 Err(e) => assert_eq!(
                     (wanted, e.to_string().as_str()),
                     ("5:app", "\"app\" is not in the image's /etc/group")
@@ -176,14 +159,8 @@ mod tests {
     fn what_is_not_there_or_too_large_is_refused() {
         for (wanted, error) in [
             ("nobody", "\"nobody\" is not in the image's /etc/passwd"),
-            (
-                "4294967295",
-                "\"4294967295\" is not a number from 0 to 4294967294",
-            ),
-            (
-                "99999999999",
-                "\"99999999999\" is not a number from 0 to 4294967294",
-            ),
+            ("4294967295", "\"4294967295\" is not a number from 0 to 4294967294"),
+            ("99999999999", "\"99999999999\" is not a number from 0 to 4294967294"),
             ("big", "\"4294967296\" is not a number from 0 to 4294967294"),
             ("-1", "\"-1\" is not in the image's /etc/passwd"),
         ] {

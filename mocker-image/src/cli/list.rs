@@ -32,26 +32,16 @@ struct Row {
 impl List {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         let root = global.root()?;
-        let there = root
-            .join("refs")
-            .try_exists()
-            .while_doing(|| format!("look for {}", root.display()))?;
+        let there = root.join("refs").try_exists().while_doing(|| format!("look for {}", root.display()))?;
         let rows = match there {
             false => Vec::new(),
             true => {
                 let store = Store::open(&root)?;
-                store
-                    .records()?
-                    .into_iter()
-                    .map(|record| Row::read(&store, record))
-                    .collect::<Result<_>>()?
+                store.records()?.into_iter().map(|record| Row::read(&store, record)).collect::<Result<_>>()?
             }
         };
         match self.json {
-            true => print(&format!(
-                "{:#}\n",
-                rows.iter().map(Row::json).collect::<serde_json::Value>()
-            )),
+            true => print(&format!("{:#}\n", rows.iter().map(Row::json).collect::<serde_json::Value>())),
             false => print(&table(&rows)),
         }
     }
@@ -62,22 +52,12 @@ impl Row {
     fn read(store: &Store, record: Record) -> Result<Self> {
         let reference: Reference = record.name.parse()?;
         let (name, tag) = (reference.name(), reference.tag().map(str::to_owned));
-        let mut row = Self {
-            name,
-            tag,
-            record,
-            platform: "-".to_owned(),
-            size: 0,
-            created: None,
-        };
+        let mut row = Self { name, tag, record, platform: "-".to_owned(), size: 0, created: None };
         let Some(bytes) = store.document(&row.record.manifest)? else {
             return Ok(row);
         };
         let Document::Manifest(manifest) = Document::parse(&bytes, &row.record.manifest.media_type)? else {
-            return Err(Error::new(
-                Kind::Internal,
-                format!("{} is recorded with an index", row.record.name),
-            ));
+            return Err(Error::new(Kind::Internal, format!("{} is recorded with an index", row.record.name)));
         };
         row.size = manifest.config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
         if let Some(bytes) = store.document(&manifest.config)? {
@@ -114,26 +94,15 @@ impl Row {
 }
 
 fn table(rows: &[Row]) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let mut lines = vec![["NAME", "TAG", "DIGEST", "SIZE", "AGE"].map(str::to_owned)];
     lines.extend(rows.iter().map(|row| row.cells(now)));
-    let width = |column: usize| {
-        lines
-            .iter()
-            .map(|line| line[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..5).map(width).collect();
     let mut text = String::new();
     for line in &lines {
-        let cells: Vec<String> = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
@@ -149,27 +118,17 @@ fn seconds(time: &str) -> Option<u64> {
         Some(at) => (&clock[..at], &clock[at..]),
         None => return None,
     };
-    let mut clock = clock
-        .split(':')
-        .map(|n| n.split('.').next().and_then(|n| n.parse::<i64>().ok()));
+    let mut clock = clock.split(':').map(|n| n.split('.').next().and_then(|n| n.parse::<i64>().ok()));
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let ahead = match offset.get(1..).and_then(|o| o.split_once(':')) {
         Some((hours, minutes)) => {
             let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
-            if offset.starts_with('-') {
-                -minutes
-            } else {
-                minutes
-            }
+            if offset.starts_with('-') { -minutes } else { minutes }
         }
         None => 0,
     };
     // Days of the civil calendar, counted from March so that leap days come last.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year.div_euclid(4) - year.div_euclid(100)
         + year.div_euclid(400)
         + (month * 153 + 2) / 5

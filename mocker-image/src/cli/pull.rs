@@ -3,6 +3,7 @@
 use super::{Global, Remote, print};
 use crate::error::{Context, Result};
 use crate::image::pull::{self, Freshness, Which};
+use crate::interrupt;
 use crate::reference::Reference;
 
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,7 @@ pub(super) struct Pull {
 impl Pull {
     /// Prints the digest that the name stands for.
     pub(super) fn run(&self, global: &Global) -> Result<()> {
+        interrupt::watch()?;
         let store = global.store()?;
         store.sweep()?;
         let settings = self.remote.settings();

@@ -6,6 +6,7 @@ use super::{Global, Remote};
 use crate::bundle::{Stage, config};
 use crate::error::{Context, Result};
 use crate::image::pull::{self, Freshness, Which};
+use crate::interrupt;
 use crate::layer::extract::{Extractor, Ownership};
 use crate::reference::Reference;
 
@@ -23,6 +24,7 @@ pub(super) struct Unpack {
 
 impl Unpack {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
+        interrupt::watch()?;
         // The archive's modes are to be the files' modes.
         rustix::process::umask(rustix::fs::Mode::empty());
         let name = || format!("unpack {}", self.reference);
@@ -36,10 +38,7 @@ impl Unpack {
             store.undo_added()?;
         }
         made.while_doing(name)?;
-        super::Teller::tell(
-            global,
-            &format!("unpacked {} into {}", self.reference, self.dir.display()),
-        );
+        super::Teller::tell(global, &format!("unpacked {} into {}", self.reference, self.dir.display()));
         Ok(())
     }
 
@@ -50,9 +49,7 @@ impl Unpack {
         };
         let image = pull.image(Freshness::Keep)?;
         let mut extractor = Extractor::new(&stage.rootfs(), ownership)?;
-        pull.layers(&image, Which::All, |layer, blob| {
-            layer.apply(blob, &mut extractor)
-        })?;
+        pull.layers(&image, Which::All, |layer, blob| layer.apply(blob, &mut extractor))?;
         let config = config::convert(&image.config.document, &stage.rootfs(), ownership)?;
         pull.record(&image)?;
         stage.finish(&config)

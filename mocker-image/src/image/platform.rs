@@ -45,9 +45,7 @@ impl Platform {
         };
         let wanted = self.variant.as_deref().or(default);
         let mut variants = vec![wanted];
-        let level = wanted
-            .and_then(|v| v.strip_prefix('v'))
-            .and_then(|v| v.parse::<u8>().ok());
+        let level = wanted.and_then(|v| v.strip_prefix('v')).and_then(|v| v.parse::<u8>().ok());
         let lowest = if self.architecture == "arm" { 5 } else { 1 };
         let lower: &[&str] = &["v9", "v8", "v7", "v6", "v5", "v4", "v3", "v2", "v1"];
         for name in lower {
@@ -69,18 +67,10 @@ impl Platform {
             d.platform().as_ref().map(|p| {
                 let variant = p.variant().as_deref();
                 let (architecture, implied) = normal(&p.architecture().to_string()).to_owned_pair();
-                Self {
-                    os: p.os().to_string(),
-                    architecture,
-                    variant: variant.map(str::to_owned).or(implied),
-                }
+                Self { os: p.os().to_string(), architecture, variant: variant.map(str::to_owned).or(implied) }
             })
         };
-        let offers: Vec<_> = index
-            .manifests()
-            .iter()
-            .filter_map(|d| of(d).map(|p| (p, d)))
-            .collect();
+        let offers: Vec<_> = index.manifests().iter().filter_map(|d| of(d).map(|p| (p, d))).collect();
         for variant in self.variants() {
             let fits = |p: &Self| {
                 (&p.os, &p.architecture, p.variant.as_deref()) == (&self.os, &self.architecture, variant)
@@ -89,17 +79,10 @@ impl Platform {
                 return Descriptor::read(descriptor);
             }
         }
-        let mut names: Vec<_> = offers
-            .iter()
-            .map(|(p, _)| p.to_string())
-            .filter(|p| !p.contains("unknown"))
-            .collect();
+        let mut names: Vec<_> =
+            offers.iter().map(|(p, _)| p.to_string()).filter(|p| !p.contains("unknown")).collect();
         names.dedup();
-        let names = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        };
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let what = format!("the image is not there for {self}; it is for: {names}");
         Err(Error::new(Kind::NotFound, what).hint("choose one with --platform"))
     }
@@ -132,9 +115,7 @@ impl ToOwnedPair for (&str, Option<&'static str>) {
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
-        self.variant
-            .as_ref()
-            .map_or(Ok(()), |variant| write!(f, "/{variant}"))
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
 
@@ -143,11 +124,8 @@ impl FromStr for Platform {
 
     fn from_str(s: &str) -> Result<Self> {
         let parts: Vec<&str> = s.split('/').collect();
-        let word = |w: &&str| {
-            !w.is_empty()
-                && w.bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
-        };
+        let word =
+            |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         if !parts.iter().all(word) || !(2..=3).contains(&parts.len()) {
             return Err(Error::invalid(format!(
                 "platform {s:?} is not os/architecture or os/architecture/variant"
@@ -155,11 +133,7 @@ impl FromStr for Platform {
         }
         let (architecture, implied) = normal(parts[1]).to_owned_pair();
         let variant = parts.get(2).map(|&v| v.to_owned()).or(implied);
-        Ok(Self {
-            os: parts[0].to_owned(),
-            architecture,
-            variant,
-        })
+        Ok(Self { os: parts[0].to_owned(), architecture, variant })
     }
 }
 
@@ -185,12 +159,7 @@ mod tests {
 
     #[test]
     fn the_best_variant_that_runs_is_chosen() {
-        let arms = index(&[
-            ("arm", Some("v5")),
-            ("arm", Some("v7")),
-            ("arm64", Some("v8")),
-            ("amd64", None),
-        ]);
+        let arms = index(&[("arm", Some("v5")), ("arm", Some("v7")), ("arm64", Some("v8")), ("amd64", None)]);
         for (platform, place) in [
             ("linux/arm", 1),
             ("linux/arm/v6", 0),
@@ -210,15 +179,8 @@ mod tests {
 
     #[test]
     fn a_missing_platform_is_told_with_those_that_are_there() {
-        let e = "linux/s390x"
-            .parse::<Platform>()
-            .unwrap()
-            .choose(&index(&[("amd64", None)]))
-            .unwrap_err();
-        assert_eq!(
-            e.to_string(),
-            "the image is not there for linux/s390x; it is for: linux/amd64"
-        );
+        let e = "linux/s390x".parse::<Platform>().unwrap().choose(&index(&[("amd64", None)])).unwrap_err();
+        assert_eq!(e.to_string(), "the image is not there for linux/s390x; it is for: linux/amd64");
         for bad in ["linux", "", "linux/", "/amd64", "a/b/c/d"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad}");
         }

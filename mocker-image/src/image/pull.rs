@@ -22,6 +22,7 @@ use super::platform::Platform;
 use super::{Config, DOCUMENT, Descriptor, Document, Manifest};
 use crate::digest::{Check, Digest};
 use crate::error::{Context, Error, Kind, Result};
+use crate::interrupt::heed;
 use crate::layer::Layer;
 use crate::media::Compression;
 use crate::progress::{Teller, size};
@@ -85,6 +86,13 @@ struct Remote {
     registry: Arc<Registry>,
 }
 
+impl Remote {
+    /// Waits for an answer, or for a signal.
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.runtime.block_on(heed(work))
+    }
+}
+
 impl<'a> Pull<'a> {
     /// Prepares a pull; nothing is read or sent yet.
     pub fn new(
@@ -93,14 +101,7 @@ impl<'a> Pull<'a> {
         settings: &'a Settings,
         teller: &'a dyn Teller,
     ) -> Self {
-        Self {
-            store,
-            reference,
-            settings,
-            platform: None,
-            teller,
-            remote: OnceLock::new(),
-        }
+        Self { store, reference, settings, platform: None, teller, remote: OnceLock::new() }
     }
 
     /// Gets the documents of the image.
@@ -124,12 +125,7 @@ impl<'a> Pull<'a> {
         let config =
             Config::parse(&bytes, &manifest).while_doing(|| format!("config {}", manifest.config))?;
         self.check_platform(&config)?;
-        Ok(Image {
-            top,
-            descriptor,
-            manifest,
-            config,
-        })
+        Ok(Image { top, descriptor, manifest, config })
     }
 
     /// Downloads the missing layers and hands them on in order, while they arrive.
@@ -153,11 +149,8 @@ impl<'a> Pull<'a> {
             let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
             for (descriptor, diff_id) in layers {
                 let compression = Compression::of(&descriptor.media_type)?;
-                let layer = Layer {
-                    name: format!("layer {descriptor}"),
-                    compression,
-                    diff_id: diff_id.clone(),
-                };
+                let layer =
+                    Layer { name: format!("layer {descriptor}"), compression, diff_id: diff_id.clone() };
                 match (arriving.get(&descriptor.digest), which) {
                     (Some(progress), _) => each(&layer, Box::new(progress.tail()))?,
                     (None, Which::Missing) => {}
@@ -179,12 +172,7 @@ impl<'a> Pull<'a> {
 
     /// A layer from the store; one that turns out to be bad is removed, so that the next pull gets it anew.
     fn stored(&self, descriptor: &Descriptor, each: impl FnOnce(Box<dyn Read>) -> Result<()>) -> Result<()> {
-        let gone = || {
-            Error::new(
-                Kind::NotFound,
-                format!("blob {descriptor} vanished from the store"),
-            )
-        };
+        let gone = || Error::new(Kind::NotFound, format!("blob {descriptor} vanished from the store"));
         let read = each(Box::new(self.store.blob(descriptor)?.ok_or_else(gone)?));
         if read.as_ref().is_err_and(|e| e.kind() == Kind::Invalid) {
             self.store.discard(&descriptor.digest)?;
@@ -203,9 +191,7 @@ impl<'a> Pull<'a> {
         let all: Vec<_> = missing.iter().map(|(_, progress)| Arc::clone(progress)).collect();
         std::thread::scope(|scope| {
             let downloads = scope.spawn(|| {
-                let ended = remote
-                    .runtime
-                    .block_on(until(stopped, self.download_all(remote, missing)));
+                let ended = remote.wait(until(stopped, self.download_all(remote, missing)));
                 let why = match &ended {
                     Err(e) => e.clone(),
                     Ok(_) => Error::new(Kind::Internal, "the download ended early"),
@@ -216,9 +202,8 @@ impl<'a> Pull<'a> {
             });
             let read = read();
             drop(stop);
-            let downloaded = downloads
-                .join()
-                .map_err(|_| Error::new(Kind::Internal, "the download broke down"))?;
+            let downloaded =
+                downloads.join().map_err(|_| Error::new(Kind::Internal, "the download broke down"))?;
             // A download that failed says so itself; its reader would only repeat it.
             downloaded.and(read)
         })
@@ -241,8 +226,7 @@ impl<'a> Pull<'a> {
         }
         while let Some(joined) = downloads.join_next().await {
             let layer = joined.map_err(|e| Error::new(Kind::Internal, e.to_string()))??;
-            self.teller
-                .tell(&format!("pulled {} ({})", layer.digest.short(), size(layer.size)));
+            self.teller.tell(&format!("pulled {} ({})", layer.digest.short(), size(layer.size)));
         }
         Ok(())
     }
@@ -256,29 +240,17 @@ impl<'a> Pull<'a> {
             return Ok((record.top, bytes));
         }
         let remote = self.remote()?;
-        let fetched = remote
-            .runtime
-            .block_on(remote.registry.manifest(&self.reference.selector()))?;
+        let fetched = remote.wait(remote.registry.manifest(&self.reference.selector()))?;
         let digest = Digest::of(&fetched.bytes);
         if let Some(want) = self.reference.digest() {
             let mut check = Check::new(want, fetched.bytes.len() as u64);
-            check
-                .update(&fetched.bytes)
-                .and_then(|()| check.finish())
-                .while_doing(|| "the manifest")?;
+            check.update(&fetched.bytes).and_then(|()| check.finish()).while_doing(|| "the manifest")?;
         }
         // What it is must be clear before it is kept.
         Document::parse(&fetched.bytes, &fetched.media_type)?;
         self.store.put(&fetched.bytes)?;
         let size = fetched.bytes.len() as u64;
-        Ok((
-            Descriptor {
-                media_type: fetched.media_type,
-                digest,
-                size,
-            },
-            fetched.bytes,
-        ))
+        Ok((Descriptor { media_type: fetched.media_type, digest, size }, fetched.bytes))
     }
 
     /// A small document, from the store or from the registry; a manifest if it has a media type.
@@ -294,7 +266,7 @@ impl<'a> Pull<'a> {
         }
         let remote = self.remote()?;
         let name = if manifest.is_empty() { "config" } else { "manifest" };
-        let bytes = remote.runtime.block_on(async {
+        let bytes = remote.wait(async {
             match manifest.is_empty() {
                 true => whole(&remote.registry, descriptor).await,
                 false => remote
@@ -305,10 +277,7 @@ impl<'a> Pull<'a> {
             }
         })?;
         let mut check = Check::new(&descriptor.digest, descriptor.size);
-        check
-            .update(&bytes)
-            .and_then(|()| check.finish())
-            .while_doing(|| format!("{name} {descriptor}"))?;
+        check.update(&bytes).and_then(|()| check.finish()).while_doing(|| format!("{name} {descriptor}"))?;
         self.store.put(&bytes)?;
         Ok(bytes)
     }
@@ -336,9 +305,7 @@ impl<'a> Pull<'a> {
                 format!("the image is not there for {asked}; it is for: {own}"),
             )),
             None if !host.is_like(&own) => {
-                self.teller.tell(&format!(
-                    "warning: the image is for {own}, this machine is {host}"
-                ));
+                self.teller.tell(&format!("warning: the image is for {own}, this machine is {host}"));
                 Ok(())
             }
             _ => Ok(()),

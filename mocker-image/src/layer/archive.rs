@@ -28,11 +28,7 @@ pub struct Archive<'a> {
 impl<'a> Archive<'a> {
     /// Reads an archive from its first byte.
     pub fn new(input: &'a mut dyn BufRead) -> Self {
-        Self {
-            input,
-            left: 0,
-            padding: 0,
-        }
+        Self { input, left: 0, padding: 0 }
     }
 
     /// The next entry, or `None` at the archive's end.
@@ -98,10 +94,9 @@ impl<'a> Archive<'a> {
             gid: id(pax.gid, &block[116..124], "group")?,
             mtime,
             device: match kind {
-                Kind::CharDevice | Kind::BlockDevice => (
-                    id(None, &block[329..337], "major")?,
-                    id(None, &block[337..345], "minor")?,
-                ),
+                Kind::CharDevice | Kind::BlockDevice => {
+                    (id(None, &block[329..337], "major")?, id(None, &block[337..345], "minor")?)
+                }
                 _ => (0, 0),
             },
             size,
@@ -120,9 +115,7 @@ impl<'a> Archive<'a> {
         };
         let mut end = 0;
         for &(offset, length) in &runs {
-            let next = offset
-                .checked_add(length)
-                .filter(|&next| offset >= end && next <= size);
+            let next = offset.checked_add(length).filter(|&next| offset >= end && next <= size);
             end = next.ok_or_else(|| Error::invalid("a sparse map is out of order or out of bounds"))?;
         }
         match runs.iter().map(|run| run.1).sum::<u64>() == self.left {
@@ -234,9 +227,7 @@ fn kind(flag: u8, name: &[u8]) -> Result<Kind> {
         b'6' => Ok(Kind::Fifo),
         other => {
             let (name, other) = (super::entry::text(text(name)), char::from(other));
-            Err(Error::invalid(format!(
-                "entry {name} is of the unknown type {other:?}"
-            )))
+            Err(Error::invalid(format!("entry {name} is of the unknown type {other:?}")))
         }
     }
 }
@@ -266,10 +257,7 @@ fn id(pax: Option<u64>, field: &[u8], what: &str) -> Result<u32> {
 fn old_runs(fields: &[u8], runs: &mut Runs) -> Result<()> {
     for pair in fields.chunks_exact(24) {
         if pair[0] != 0 && pair[12] != 0 {
-            runs.push((
-                unsigned(&pair[..12], "sparse offset")?,
-                unsigned(&pair[12..], "sparse length")?,
-            ));
+            runs.push((unsigned(&pair[..12], "sparse offset")?, unsigned(&pair[12..], "sparse length")?));
         }
     }
     match runs.len() <= RUNS {

@@ -61,22 +61,14 @@ impl Extractor {
     /// Begins with an empty directory. The process's umask must be 0.
     pub fn new(root: &Path, ownership: Ownership) -> Result<Self> {
         let (last, made, seed) = (HashMap::new(), HashSet::new(), RandomState::new());
-        Ok(Self {
-            tree: Tree::open(root)?,
-            ownership,
-            last,
-            made,
-            seed,
-            lowest: true,
-        })
+        Ok(Self { tree: Tree::open(root)?, ownership, last, made, seed, lowest: true })
     }
 
     /// Applies one layer.
     pub fn layer(&mut self, input: &mut dyn BufRead) -> Result<()> {
         let mut archive = Archive::new(input);
         while let Some(entry) = archive.next_entry()? {
-            self.entry(&entry, &mut archive)
-                .while_doing(|| format!("entry {}", entry.display()))?;
+            self.entry(&entry, &mut archive).while_doing(|| format!("entry {}", entry.display()))?;
         }
         self.lowest = false;
         self.made.clear();
@@ -93,11 +85,7 @@ impl Extractor {
             return self.whiteout(&parent_path, name);
         }
         let parent = self.parent(&parent_path, entry.mtime)?;
-        let place = Place {
-            path: path.join(&b'/'),
-            parent,
-            name,
-        };
+        let place = Place { path: path.join(&b'/'), parent, name };
         self.remember(&place.path);
         match entry.kind {
             Kind::File => self.file(entry, &place, archive),
@@ -112,9 +100,7 @@ impl Extractor {
     fn root(&mut self, entry: &Entry) -> Result<()> {
         match (entry.kind, self.tree.folder(b"")?) {
             (Kind::Directory, Some(root)) => self.dress_directory(entry, Vec::new(), &root),
-            _ => Err(Error::invalid(
-                "would replace the root file system's own directory",
-            )),
+            _ => Err(Error::invalid("would replace the root file system's own directory")),
         }
     }
 
@@ -139,14 +125,7 @@ impl Extractor {
             made => made.while_doing(|| format!("make the directory {}", super::entry::text(path)))?,
         }
         let folder = self.tree.enter(path, &parent, name)?;
-        self.last.insert(
-            folder.stat.st_ino,
-            Last {
-                path: path.to_vec(),
-                mode: 0o755,
-                mtime,
-            },
-        );
+        self.last.insert(folder.stat.st_ino, Last { path: path.to_vec(), mode: 0o755, mtime });
         Ok(folder)
     }
 
@@ -215,14 +194,8 @@ fn os(name: &[u8]) -> &std::ffi::OsStr {
 }
 
 fn times(mtime: (i64, u32)) -> Timestamps {
-    let time = Timespec {
-        tv_sec: mtime.0,
-        tv_nsec: i64::from(mtime.1),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
+    let time = Timespec { tv_sec: mtime.0, tv_nsec: i64::from(mtime.1) };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// An entry that needs what only root can do.

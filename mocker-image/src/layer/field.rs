@@ -20,11 +20,7 @@ pub(super) fn number(field: &[u8], what: &str) -> Result<i64> {
         && first & 0x80 != 0
     {
         let negative = first & 0x40 != 0;
-        let top = i128::from(if negative {
-            i64::from(*first) - 256
-        } else {
-            i64::from(first & 0x3f)
-        });
+        let top = i128::from(if negative { i64::from(*first) - 256 } else { i64::from(first & 0x3f) });
         let fold = |acc: i128, b: &u8| acc.checked_mul(256).map(|a| a + i128::from(*b));
         let value = rest.iter().try_fold(top, fold).ok_or_else(bad)?;
         return i64::try_from(value).map_err(|_| bad());
@@ -44,11 +40,7 @@ pub(super) fn checksum_is_right(block: &Block) -> bool {
     };
     let byte = |(i, b): (usize, &u8)| if (148..156).contains(&i) { b' ' } else { *b };
     let unsigned: i64 = block.iter().enumerate().map(|x| i64::from(byte(x))).sum();
-    let signed: i64 = block
-        .iter()
-        .enumerate()
-        .map(|x| i64::from(byte(x).cast_signed()))
-        .sum();
+    let signed: i64 = block.iter().enumerate().map(|x| i64::from(byte(x).cast_signed())).sum();
     want == unsigned || want == signed
 }
 

@@ -42,10 +42,8 @@ impl Pax {
         while !records.is_empty() && records[0] != 0 {
             let space = records.iter().position(|&b| b == b' ').ok_or_else(bad)?;
             let length = usize::try_from(decimal(&records[..space])?).map_err(|_| bad())?;
-            let record = records
-                .get(space + 1..length)
-                .and_then(|r| r.strip_suffix(b"\n"))
-                .ok_or_else(bad)?;
+            let record =
+                records.get(space + 1..length).and_then(|r| r.strip_suffix(b"\n")).ok_or_else(bad)?;
             let equals = record.iter().position(|&b| b == b'=').ok_or_else(bad)?;
             self.record(&record[..equals], &record[equals + 1..])?;
             records = &records[length..];
@@ -62,10 +60,7 @@ impl Pax {
             b"gid" => self.gid = Some(decimal(value)?),
             b"size" => self.size = Some(decimal(value)?),
             b"mtime" => self.mtime = Some(time(value)?),
-            _ => match (
-                key.strip_prefix(b"SCHILY.xattr."),
-                key.strip_prefix(b"GNU.sparse."),
-            ) {
+            _ => match (key.strip_prefix(b"SCHILY.xattr."), key.strip_prefix(b"GNU.sparse.")) {
                 (Some(name), _) => self.xattrs.push((name.to_vec(), value.to_vec())),
                 (None, Some(key)) => return self.sparse.record(key, value),
                 (None, None) => {}
@@ -82,17 +77,12 @@ impl Sparse {
             b"realsize" | b"size" => self.real_size = Some(decimal(value)?),
             b"offset" => self.offset = Some(decimal(value)?),
             b"numbytes" => {
-                let offset = self
-                    .offset
-                    .take()
-                    .ok_or_else(|| Error::invalid("a sparse map lacks an offset"))?;
+                let offset =
+                    self.offset.take().ok_or_else(|| Error::invalid("a sparse map lacks an offset"))?;
                 self.runs.push((offset, decimal(value)?));
             }
             b"map" => {
-                let numbers = value
-                    .split(|&b| b == b',')
-                    .map(decimal)
-                    .collect::<Result<Vec<_>>>()?;
+                let numbers = value.split(|&b| b == b',').map(decimal).collect::<Result<Vec<_>>>()?;
                 self.runs = numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
             }
             b"numblocks" => {}
@@ -108,21 +98,13 @@ pub(super) fn decimal(digits: &[u8]) -> Result<u64> {
     let text = std::str::from_utf8(digits).ok();
     let number = text.filter(|t| !t.starts_with('+')).and_then(|t| t.parse().ok());
     number.ok_or_else(|| {
-        Error::invalid(format!(
-            "{} in a PAX header is not a number",
-            super::entry::text(digits)
-        ))
+        Error::invalid(format!("{} in a PAX header is not a number", super::entry::text(digits)))
     })
 }
 
 /// `seconds[.fraction]`, before the epoch too; nanoseconds are cut, not rounded.
 fn time(value: &[u8]) -> Result<(i64, u32)> {
-    let bad = || {
-        Error::invalid(format!(
-            "{} in a PAX header is not a time",
-            super::entry::text(value)
-        ))
-    };
+    let bad = || Error::invalid(format!("{} in a PAX header is not a time", super::entry::text(value)));
     let text = std::str::from_utf8(value).map_err(|_| bad())?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().map_err(|_| bad())?;
@@ -143,8 +125,7 @@ mod tests {
     #[test]
     fn records_overrule_and_unknown_keys_are_passed_by() {
         let mut pax = Pax::default();
-        pax.read(b"12 path=a/b\n20 mtime=12.5000001\n11 foo=bar\n26 SCHILY.xattr.user.x=\0\n\n")
-            .unwrap();
+        pax.read(b"12 path=a/b\n20 mtime=12.5000001\n11 foo=bar\n26 SCHILY.xattr.user.x=\0\n\n").unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a/b"[..]));
         assert_eq!(pax.mtime, Some((12, 500_000_100)));
         assert_eq!(pax.xattrs, [(b"user.x".to_vec(), b"\0\n".to_vec())]);
@@ -152,14 +133,8 @@ mod tests {
 
     #[test]
     fn malformed_records_are_refused() {
-        for bad in [
-            &b"12 path=a/b"[..],
-            b"99 path=a\n",
-            b"x path=a\n",
-            b"7 path\n",
-            b"3 \n",
-            b"11 size=-1\n",
-        ] {
+        for bad in [&b"12 path=a/b"[..], b"99 path=a\n", b"x path=a\n", b"7 path\n", b"3 \n", b"11 size=-1\n"]
+        {
             assert!(Pax::default().read(bad).is_err(), "{bad:?}");
         }
     }

@@ -54,10 +54,7 @@ impl Tree {
     pub(super) fn open(root: &Path) -> Result<Self> {
         let fd = rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())
             .while_doing(|| format!("open {}", root.display()))?;
-        Ok(Self {
-            root: Rc::new(fd),
-            open: HashMap::new(),
-        })
+        Ok(Self { root: Rc::new(fd), open: HashMap::new() })
     }
 
     /// The directory at a clean path, or `None` if something on the way is missing.
@@ -165,10 +162,7 @@ fn empty(parent: std::os::fd::BorrowedFd<'_>, name: &[u8]) -> Result<()> {
 
 /// Takes a path apart into clean components; an archive's `..` has no meaning that is not an attack.
 pub(super) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
-    let clean: Vec<&[u8]> = path
-        .split(|&b| b == b'/')
-        .filter(|c| !matches!(*c, b"" | b"."))
-        .collect();
+    let clean: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|c| !matches!(*c, b"" | b".")).collect();
     if clean.contains(&&b".."[..]) {
         return Err(Error::invalid("climbs out of the root file system with `..`"));
     }

@@ -6,6 +6,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, Result};
+use crate::interrupt;
 use crate::media::Compression;
 
 /// Bytes between inflation and the archive's reader; fits a second-level cache.
@@ -36,9 +37,7 @@ impl<R: Read> Unpacked<R> {
         let seen = Compression::sniff(blob.fill_buf()?);
         if seen != compression {
             let (says, is) = (compression.name(), seen.name());
-            return Err(Error::invalid(format!(
-                "its media type says {says}, but its bytes are {is}"
-            )));
+            return Err(Error::invalid(format!("its media type says {says}, but its bytes are {is}")));
         }
         let decoder = match compression {
             Compression::None => Decoder::Plain(blob),
@@ -46,14 +45,7 @@ impl<R: Read> Unpacked<R> {
             Compression::Zstd => Decoder::Zstd(zstd::stream::read::Decoder::with_buffer(blob)?),
         };
         let window = vec![0; WINDOW];
-        Ok(Self {
-            decoder,
-            window,
-            start: 0,
-            end: 0,
-            hasher: diff_id.hasher(),
-            want: diff_id.clone(),
-        })
+        Ok(Self { decoder, window, start: 0, end: 0, hasher: diff_id.hasher(), want: diff_id.clone() })
     }
 
     /// Reads what is left and checks the diffID and, by reaching its end, the blob.
@@ -73,14 +65,12 @@ impl<R: Read> Unpacked<R> {
         drain(rest)?;
         match self.hasher.finish() {
             got if got == self.want => Ok(()),
-            got => Err(Error::invalid(format!(
-                "unpacks to {got}, but its diffID is {}",
-                self.want
-            ))),
+            got => Err(Error::invalid(format!("unpacks to {got}, but its diffID is {}", self.want))),
         }
     }
 
     fn decode(&mut self) -> io::Result<usize> {
+        interrupt::check()?;
         match &mut self.decoder {
             Decoder::Plain(blob) => blob.read(&mut self.window),
             Decoder::Gzip(decoder) => decoder.read(&mut self.window).map_err(|e| damaged(e, "gzip")),
@@ -152,11 +142,8 @@ mod tests {
     fn gzip_of_several_members_zstd_of_several_frames_and_plain_bytes_unpack_to_their_diff_id() {
         let two = [gzip(b"one"), gzip(b"two")].concat();
         assert_eq!(finish(&two, Compression::Gzip, b"onetwo"), Ok(()));
-        let two = [
-            zstd::encode_all(&b"one"[..], 1).unwrap(),
-            zstd::encode_all(&b"two"[..], 1).unwrap(),
-        ]
-        .concat();
+        let two =
+            [zstd::encode_all(&b"one"[..], 1).unwrap(), zstd::encode_all(&b"two"[..], 1).unwrap()].concat();
         assert_eq!(finish(&two, Compression::Zstd, b"onetwo"), Ok(()));
         assert_eq!(finish(b"onetwo", Compression::None, b"onetwo"), Ok(()));
     }
@@ -164,20 +151,12 @@ mod tests {
     #[test]
     fn another_content_than_the_diff_id_says_is_an_error() {
         let e = finish(&gzip(b"one"), Compression::Gzip, b"two").unwrap_err();
-        assert!(
-            e.starts_with("unpacks to sha256:") && e.contains("but its diffID is sha256:"),
-            "{e}"
-        );
+        assert!(e.starts_with("unpacks to sha256:") && e.contains("but its diffID is sha256:"), "{e}");
     }
 
     #[test]
     fn bytes_that_are_not_what_the_media_type_says_are_named() {
-        let e = finish(
-            &zstd::encode_all(&b"one"[..], 1).unwrap(),
-            Compression::Gzip,
-            b"one",
-        )
-        .unwrap_err();
+        let e = finish(&zstd::encode_all(&b"one"[..], 1).unwrap(), Compression::Gzip, b"one").unwrap_err();
         assert_eq!(e, "its media type says gzip, but its bytes are zstd");
         let e = finish(b"one", Compression::Gzip, b"one").unwrap_err();
         assert_eq!(e, "its media type says gzip, but its bytes are a plain archive");

@@ -33,9 +33,7 @@ impl Client {
         let base = self.base()?;
         self.may_carry_credentials(&base)?;
         let request = self.http().get(base).basic_auth(user, Some(password)).build();
-        let header = request
-            .ok()
-            .and_then(|mut r| r.headers_mut().remove(reqwest::header::AUTHORIZATION));
+        let header = request.ok().and_then(|mut r| r.headers_mut().remove(reqwest::header::AUTHORIZATION));
         header.ok_or_else(|| Error::invalid("user or password has a character that no header may have"))
     }
 
@@ -72,10 +70,7 @@ impl Client {
             }
         }
         let answer: Token = crate::image::json(&bytes)?;
-        let token = answer
-            .token
-            .or(answer.access_token)
-            .ok_or_else(|| Error::invalid("it gives none"))?;
+        let token = answer.token.or(answer.access_token).ok_or_else(|| Error::invalid("it gives none"))?;
         let header = HeaderValue::from_str(&format!("Bearer {token}"));
         header.map_err(|_| Error::invalid("its token has a character that no header may have"))
     }
@@ -85,10 +80,9 @@ impl Client {
         let host = url.host_str().unwrap_or_default();
         match url.scheme() == "https" || is_loopback(host) {
             true => Ok(()),
-            false => Err(Error::new(
-                Kind::Denied,
-                format!("user and password would go to {host} without TLS"),
-            )),
+            false => {
+                Err(Error::new(Kind::Denied, format!("user and password would go to {host} without TLS")))
+            }
         }
     }
 }

@@ -26,10 +26,7 @@ impl Challenge {
             match scheme.to_ascii_lowercase().as_str() {
                 "bearer" => {
                     if let Some(realm) = parameters.remove("realm") {
-                        return Some(Self::Bearer {
-                            realm,
-                            service: parameters.remove("service"),
-                        });
+                        return Some(Self::Bearer { realm, service: parameters.remove("service") });
                     }
                 }
                 "basic" => basic = Some(Self::Basic),
@@ -78,10 +75,7 @@ mod tests {
     #[test]
     fn challenges_are_read_as_registries_write_them() {
         let bearer = |realm: &str, service: Option<&str>| {
-            Some(Challenge::Bearer {
-                realm: realm.to_owned(),
-                service: service.map(str::to_owned),
-            })
+            Some(Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) })
         };
         for (headers, want) in [
             (&["Basic realm=\"x\""][..], Some(Challenge::Basic)),
@@ -92,10 +86,7 @@ mod tests {
                 ],
                 bearer("https://auth.docker.io/token", Some("registry.docker.io")),
             ),
-            (
-                &["Basic realm=x", "bearer Realm=https://a/t"],
-                bearer("https://a/t", None),
-            ),
+            (&["Basic realm=x", "bearer Realm=https://a/t"], bearer("https://a/t", None)),
             (&[r#"Bearer realm="a\"b""#], bearer("a\"b", None)),
             (&["Negotiate"], None),
             (&["Bearer service=\"x\""], None),

@@ -49,21 +49,9 @@ impl Client {
         if plain && is_loopback(host) {
             builder = builder.no_proxy();
         }
-        let http = builder
-            .build()
-            .map_err(|e| told(&e))
-            .while_doing(|| "prepare the HTTP client")?;
-        let learned = Mutex::new(Learned {
-            scheme: (!plain).then_some("https"),
-            authorization: None,
-        });
-        Ok(Self {
-            http,
-            host: host.to_owned(),
-            path: path.to_owned(),
-            settings: settings.clone(),
-            learned,
-        })
+        let http = builder.build().map_err(|e| told(&e)).while_doing(|| "prepare the HTTP client")?;
+        let learned = Mutex::new(Learned { scheme: (!plain).then_some("https"), authorization: None });
+        Ok(Self { http, host: host.to_owned(), path: path.to_owned(), settings: settings.clone(), learned })
     }
 
     pub(super) fn http(&self) -> &reqwest::Client {
@@ -85,9 +73,7 @@ impl Client {
     /// Whether a URL may go without TLS.
     pub(super) fn may_be_plain(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
-        let named = url
-            .port()
-            .map_or(host.to_owned(), |port| format!("{host}:{port}"));
+        let named = url.port().map_or(host.to_owned(), |port| format!("{host}:{port}"));
         url.scheme() == "http" && may_be_plain(&named, &self.settings)
     }
 
@@ -114,10 +100,7 @@ impl Client {
         };
         let url = self.url(scheme, path)?;
         let request = || {
-            let request = self
-                .http
-                .request(method.clone(), url.clone())
-                .headers(headers.clone());
+            let request = self.http.request(method.clone(), url.clone()).headers(headers.clone());
             match self.learned().authorization {
                 Some(authorization) => request.header(AUTHORIZATION, authorization),
                 None => request,
@@ -127,11 +110,7 @@ impl Client {
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
-        let offers = response
-            .headers()
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|v| v.to_str().ok());
+        let offers = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
         let Some(challenge) = Challenge::choose(offers) else {
             return Err(self.denied());
         };
@@ -142,30 +121,18 @@ impl Client {
 
     /// Sends one request as it is.
     pub(super) async fn sent(&self, request: RequestBuilder) -> Result<Response> {
-        request
-            .send()
-            .await
-            .map_err(|e| told(&e))
-            .while_doing(|| format!("ask {}", self.host))
+        request.send().await.map_err(|e| told(&e)).while_doing(|| format!("ask {}", self.host))
     }
 
     /// The next bytes of a body.
     pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<impl AsRef<[u8]> + use<>>> {
-        response
-            .chunk()
-            .await
-            .map_err(|e| told(&e))
-            .while_doing(|| format!("receive from {}", self.host))
+        response.chunk().await.map_err(|e| told(&e)).while_doing(|| format!("receive from {}", self.host))
     }
 
     /// Finds out whether a host that may be plain is. This machine's is asked in plain HTTP first:
     /// nobody listens in between, and most have no certificate; others are asked by TLS first.
     async fn find_scheme(&self) -> Result<&'static str> {
-        let order = if is_loopback(&self.host) {
-            ["http", "https"]
-        } else {
-            ["https", "http"]
-        };
+        let order = if is_loopback(&self.host) { ["http", "https"] } else { ["https", "http"] };
         let mut first = None;
         for scheme in order {
             let asked = self.sent(self.http.get(self.url(scheme, "/v2/")?)).await;
@@ -180,10 +147,7 @@ impl Client {
             }
         }
         Err(first.unwrap_or_else(|| {
-            Error::new(
-                Kind::Unreachable,
-                format!("{} answers in no known way", self.host),
-            )
+            Error::new(Kind::Unreachable, format!("{} answers in no known way", self.host))
         }))
     }
 
@@ -193,10 +157,7 @@ impl Client {
     }
 
     fn learned(&self) -> Learned {
-        self.learned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn learn(&self, what: impl FnOnce(&mut Learned)) {
@@ -211,20 +172,14 @@ fn may_be_plain(host: &str, settings: &Settings) -> bool {
 /// Redirects may not lead from TLS to no TLS, nor from anywhere to plain HTTP elsewhere.
 fn redirects() -> Policy {
     Policy::custom(|attempt| {
-        let from_tls = attempt
-            .previous()
-            .last()
-            .is_some_and(|url| url.scheme() == "https");
-        let same_host = attempt
-            .previous()
-            .last()
-            .is_some_and(|url| url.host_str() == attempt.url().host_str());
+        let from_tls = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        let same_host =
+            attempt.previous().last().is_some_and(|url| url.host_str() == attempt.url().host_str());
         let plain = attempt.url().scheme() != "https";
         let here = is_loopback(attempt.url().host_str().unwrap_or_default());
         if attempt.previous().len() > REDIRECTS {
-            return attempt.error(Error::invalid(format!(
-                "the registry redirects more than {REDIRECTS} times"
-            )));
+            return attempt
+                .error(Error::invalid(format!("the registry redirects more than {REDIRECTS} times")));
         }
         match plain && (from_tls || !(same_host || here)) {
             true => {
@@ -251,9 +206,8 @@ fn told(e: &reqwest::Error) -> Error {
             return std::io::Error::from_raw_os_error(errno).into();
         }
         // An io::Error's source is its content's source: its content would be passed over.
-        let inner = io
-            .and_then(std::io::Error::get_ref)
-            .map(|inner| inner as &(dyn std::error::Error + 'static));
+        let inner =
+            io.and_then(std::io::Error::get_ref).map(|inner| inner as &(dyn std::error::Error + 'static));
         match inner.or_else(|| cause.source()) {
             Some(next) => cause = next,
             None if e.is_timeout() => return Error::new(Kind::Unreachable, "no answer in time"),

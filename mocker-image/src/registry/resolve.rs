@@ -54,16 +54,10 @@ impl Resolver {
             return Ok(known);
         }
         let dns = self.dns.get_or_try_init(|| async { dns() }).await?;
-        let answer = dns
-            .lookup_ip(name)
-            .await
-            .map_err(|e| match e.is_no_records_found() {
-                true => Error::new(Kind::NotFound, "no such host"),
-                false => Error::new(
-                    Kind::Unreachable,
-                    format!("the servers of {SERVERS} do not tell ({e})"),
-                ),
-            })?;
+        let answer = dns.lookup_ip(name).await.map_err(|e| match e.is_no_records_found() {
+            true => Error::new(Kind::NotFound, "no such host"),
+            false => Error::new(Kind::Unreachable, format!("the servers of {SERVERS} do not tell ({e})")),
+        })?;
         Ok(answer.iter().collect())
     }
 }
@@ -78,25 +72,16 @@ fn dns() -> Result<TokioResolver> {
     }
     options.use_hosts_file = ResolveHosts::Never;
     let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    builder
-        .with_options(options)
-        .build()
-        .map_err(|e| Error::new(Kind::Internal, e.to_string()))
+    builder.with_options(options).build().map_err(|e| Error::new(Kind::Internal, e.to_string()))
 }
 
 /// The addresses that a hosts file has for a name.
 fn hosts_of(text: &str, name: &str) -> Vec<IpAddr> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let line = |line: &str| {
-        let mut words = line
-            .split('#')
-            .next()
-            .unwrap_or_default()
-            .split_ascii_whitespace();
+        let mut words = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
         let address = words.next()?.parse::<IpAddr>().ok()?;
-        words
-            .any(|word| word.eq_ignore_ascii_case(name))
-            .then_some(address)
+        words.any(|word| word.eq_ignore_ascii_case(name)).then_some(address)
     };
     text.lines().filter_map(line).collect()
 }
@@ -108,12 +93,7 @@ mod tests {
     #[test]
     fn a_hosts_file_gives_every_address_of_a_name() {
         let text = "# x\n127.0.0.1 a b # c\n::1\tB\nbroken b\n10.0.0.1 c\n";
-        let addresses = |name| {
-            hosts_of(text, name)
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-        };
+        let addresses = |name| hosts_of(text, name).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(addresses("b"), ["127.0.0.1", "::1"]);
         assert_eq!(addresses("c."), ["10.0.0.1"]);
         assert!(addresses("x").is_empty() && addresses("10.0.0.1").is_empty());

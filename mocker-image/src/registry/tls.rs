@@ -30,17 +30,10 @@ const BUNDLES: [&str; 5] = [
 pub(super) fn config(lax: Option<&str>, cert_dir: Option<PathBuf>) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder
-        .with_safe_default_protocol_versions()
-        .map_err(|e| told(&e))?;
+    let builder = builder.with_safe_default_protocol_versions().map_err(|e| told(&e))?;
     let lax = lax.and_then(|host| ServerName::try_from(bare(host).to_owned()).ok());
     let own = cert_dir.as_deref().map(client_certificate).transpose()?.flatten();
-    let verifier = Arc::new(Lazy {
-        provider,
-        lax,
-        cert_dir,
-        roots: OnceLock::new(),
-    });
+    let verifier = Arc::new(Lazy { provider, lax, cert_dir, roots: OnceLock::new() });
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     match own {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| told(&e)),
@@ -92,9 +85,7 @@ impl Lazy {
         let read = || {
             let roots = Arc::new(roots(self.cert_dir.as_deref())?);
             let builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider));
-            builder
-                .build()
-                .map_err(|e| Error::invalid(format!("the authorities: {e}")))
+            builder.build().map_err(|e| Error::invalid(format!("the authorities: {e}")))
         };
         let verifier = self.roots.get_or_init(read).as_ref();
         verifier.map_err(|e| CertificateError::Other(OtherError(Arc::new(e.clone()))).into())
@@ -113,8 +104,7 @@ impl ServerCertVerifier for Lazy {
         if self.lax.as_ref().is_some_and(|lax| lax == name) {
             return Ok(ServerCertVerified::assertion());
         }
-        self.verifier()?
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
+        self.verifier()?.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -123,12 +113,7 @@ impl ServerCertVerifier for Lazy {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -137,29 +122,18 @@ impl ServerCertVerifier for Lazy {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            cert,
-            dss,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
 /// The authorities: the user's, and the first of the machine's bundles that is there.
 fn roots(cert_dir: Option<&Path>) -> Result<RootCertStore> {
     let mut store = RootCertStore::empty();
-    for file in cert_dir
-        .map(|dir| files(dir, "crt"))
-        .transpose()?
-        .unwrap_or_default()
-    {
+    for file in cert_dir.map(|dir| files(dir, "crt")).transpose()?.unwrap_or_default() {
         add(&mut store, &file)?;
     }
     let given = !store.is_empty();
@@ -178,10 +152,7 @@ fn roots(cert_dir: Option<&Path>) -> Result<RootCertStore> {
         false => Ok(store),
         true => Err(Error::new(
             Kind::NotFound,
-            format!(
-                "there is no store of authorities (looked for {})",
-                BUNDLES.join(", ")
-            ),
+            format!("there is no store of authorities (looked for {})", BUNDLES.join(", ")),
         )
         .hint("install ca-certificates, or give one with --cert-dir DIR (DIR/*.crt) or SSL_CERT_FILE")),
     }

@@ -54,18 +54,10 @@ impl Store {
     /// Asks to write a blob; what a killed program left of it is taken over.
     pub fn claim(&self, descriptor: &Descriptor, progress: &Arc<Progress>) -> Result<Claim> {
         let digest = &descriptor.digest;
-        let path = self
-            .root
-            .join("partial")
-            .join(format!("{}-{}", digest.algorithm(), digest.hex()));
+        let path = self.root.join("partial").join(format!("{}-{}", digest.algorithm(), digest.hex()));
         let step = || format!("open {}", path.display());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.while_doing(step)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Ok(Claim::Busy),
@@ -84,13 +76,8 @@ impl Store {
             return Ok(Claim::Busy);
         }
         let check = Check::new(digest, descriptor.size);
-        let mut partial = Partial {
-            file: Arc::new(file),
-            path,
-            check,
-            progress: Arc::clone(progress),
-            committed: false,
-        };
+        let mut partial =
+            Partial { file: Arc::new(file), path, check, progress: Arc::clone(progress), committed: false };
         partial.take_over(descriptor)?;
         Ok(Claim::Mine(Box::new(partial)))
     }
@@ -98,10 +85,7 @@ impl Store {
     /// Removes what killed programs left and nobody came back for.
     pub fn sweep(&self) -> Result<()> {
         let dir = self.root.join("partial");
-        for found in std::fs::read_dir(&dir)
-            .while_doing(|| format!("list {}", dir.display()))?
-            .flatten()
-        {
+        for found in std::fs::read_dir(&dir).while_doing(|| format!("list {}", dir.display()))?.flatten() {
             let old = found
                 .metadata()
                 .and_then(|m| m.modified())
@@ -149,9 +133,7 @@ impl Partial {
     /// Appends bytes and lets the reader have them.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.check.update(bytes)?;
-        (&*self.file)
-            .write_all(bytes)
-            .while_doing(|| format!("write {}", self.path.display()))?;
+        (&*self.file).write_all(bytes).while_doing(|| format!("write {}", self.path.display()))?;
         self.progress.grow(self.check.seen());
         Ok(())
     }
@@ -217,10 +199,7 @@ impl Progress {
 
     /// A reader that begins at the first byte and waits for the last.
     pub fn tail(self: &Arc<Self>) -> Tail {
-        Tail {
-            progress: Arc::clone(self),
-            at: 0,
-        }
+        Tail { progress: Arc::clone(self), at: 0 }
     }
 }
 
@@ -241,11 +220,7 @@ impl Tail {
                 (_, Some(file)) if state.len > self.at => return Ok(Some((Arc::clone(file), state.len))),
                 (Some(Ok(())), _) => return Ok(None),
                 (None, _) => {
-                    state = self
-                        .progress
-                        .changed
-                        .wait(state)
-                        .unwrap_or_else(PoisonError::into_inner)
+                    state = self.progress.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
                 }
             }
         }
@@ -257,9 +232,7 @@ impl Read for Tail {
         let Some((file, len)) = self.wait()? else {
             return Ok(0);
         };
-        let room = buf
-            .len()
-            .min(usize::try_from(len - self.at).unwrap_or(usize::MAX));
+        let room = buf.len().min(usize::try_from(len - self.at).unwrap_or(usize::MAX));
         match file.read_at(&mut buf[..room], self.at)? {
             0 => Err(Error::invalid("a blob's file became shorter while it was read").into()),
             n => {

@@ -1,5 +1,6 @@
 //! Names in the store: which image was pulled under which name.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Store, replace};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
-use crate::image::Descriptor;
+use crate::image::{Descriptor, Document};
 use crate::reference::Reference;
 
 /// One name: what it stands for, and when it was asked for last.
@@ -27,15 +28,9 @@ pub struct Record {
 impl Store {
     /// Points a name at an image; what was added is kept from now on.
     pub fn point(&self, reference: &Reference, top: &Descriptor, manifest: &Descriptor) -> Result<()> {
-        let pulled = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs());
-        let record = Record {
-            name: reference.to_string(),
-            top: top.clone(),
-            manifest: manifest.clone(),
-            pulled,
-        };
+        let pulled = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let record =
+            Record { name: reference.to_string(), top: top.clone(), manifest: manifest.clone(), pulled };
         let json = serde_json::to_vec(&record).map_err(|e| Error::invalid(e.to_string()))?;
         replace(&self.root.join("partial"), &self.record_path(reference), &json)?;
         self.keep_added();
@@ -59,10 +54,23 @@ impl Store {
         Ok(records)
     }
 
+    /// All blobs that some name refers to, as far as they are here.
+    pub(super) fn needed(&self) -> Result<HashSet<Digest>> {
+        let mut needed = HashSet::new();
+        for record in self.records()? {
+            if let Some(bytes) = self.document(&record.manifest)?
+                && let Document::Manifest(manifest) = Document::parse(&bytes, &record.manifest.media_type)?
+            {
+                needed.extend(manifest.layers.into_iter().map(|layer| layer.digest));
+                needed.insert(manifest.config.digest);
+            }
+            needed.extend([record.top.digest, record.manifest.digest]);
+        }
+        Ok(needed)
+    }
+
     fn record_path(&self, reference: &Reference) -> PathBuf {
-        self.root
-            .join("refs")
-            .join(Digest::of(reference.to_string().as_bytes()).hex())
+        self.root.join("refs").join(Digest::of(reference.to_string().as_bytes()).hex())
     }
 }
 

@@ -22,11 +22,7 @@ pub(crate) struct Outcome {
 impl From<Output> for Outcome {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output.status.code(),
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        }
+        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 }
 
@@ -39,19 +35,9 @@ impl Outcome {
 
     /// The last line of a run that must have failed, without a hint.
     pub(crate) fn error(self) -> String {
-        assert_eq!(
-            self.code,
-            Some(1),
-            "stdout {:?}, stderr {:?}",
-            self.stdout,
-            self.stderr
-        );
-        let line = self
-            .stderr
-            .lines()
-            .find_map(|line| line.strip_prefix("mocker-image: "));
-        line.unwrap_or_else(|| panic!("no error line in {:?}", self.stderr))
-            .to_owned()
+        assert_eq!(self.code, Some(1), "stdout {:?}, stderr {:?}", self.stdout, self.stderr);
+        let line = self.stderr.lines().find_map(|line| line.strip_prefix("mocker-image: "));
+        line.unwrap_or_else(|| panic!("no error line in {:?}", self.stderr)).to_owned()
     }
 }
 
@@ -62,9 +48,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -99,11 +83,7 @@ impl Place {
     }
 
     pub(crate) fn unpack(&self, reference: &str) -> Outcome {
-        self.command(&["unpack", reference])
-            .arg(self.bundle())
-            .output()
-            .unwrap()
-            .into()
+        self.command(&["unpack", reference]).arg(self.bundle()).output().unwrap().into()
     }
 
     pub(crate) fn config(&self) -> serde_json::Value {

@@ -30,10 +30,8 @@ pub(crate) fn read(root: &Path) -> BTreeMap<PathBuf, Facts> {
     while let Some(path) = todo.pop() {
         let full = root.join(&path);
         if full.symlink_metadata().unwrap().is_dir() {
-            let mut names: Vec<_> = std::fs::read_dir(&full)
-                .unwrap()
-                .map(|e| path.join(e.unwrap().file_name()))
-                .collect();
+            let mut names: Vec<_> =
+                std::fs::read_dir(&full).unwrap().map(|e| path.join(e.unwrap().file_name())).collect();
             names.sort();
             todo.extend(names.into_iter().rev());
         }
@@ -47,21 +45,15 @@ fn facts(full: &Path, path: &Path, first: &mut HashMap<u64, PathBuf>) -> Facts {
     let kind = meta.file_type();
     let (kind, content) = match () {
         () if kind.is_dir() => ("directory", String::new()),
-        () if kind.is_file() => (
-            "file",
-            Digest::of(&std::fs::read(full).unwrap()).as_str().to_owned(),
-        ),
+        () if kind.is_file() => ("file", Digest::of(&std::fs::read(full).unwrap()).as_str().to_owned()),
         () if kind.is_symlink() => ("symlink", std::fs::read_link(full).unwrap().display().to_string()),
         () if kind.is_char_device() => ("character device", String::new()),
         () if kind.is_block_device() => ("block device", String::new()),
         () if kind.is_fifo() => ("fifo", String::new()),
         () => ("other", String::new()),
     };
-    let same_as = if meta.is_dir() {
-        path
-    } else {
-        first.entry(meta.ino()).or_insert_with(|| path.to_owned())
-    };
+    let same_as =
+        if meta.is_dir() { path } else { first.entry(meta.ino()).or_insert_with(|| path.to_owned()) };
     Facts {
         kind,
         mode: meta.mode(),
@@ -78,21 +70,15 @@ fn facts(full: &Path, path: &Path, first: &mut HashMap<u64, PathBuf>) -> Facts {
 fn xattrs(path: &Path) -> Vec<(String, Vec<u8>)> {
     let mut buffer = vec![0; 65_536];
     let length = rustix::fs::llistxattr(path, &mut buffer[..]).unwrap_or(0);
-    let names: Vec<Vec<u8>> = buffer[..length]
-        .split(|&b| b == 0)
-        .filter(|n| !n.is_empty())
-        .map(<[u8]>::to_vec)
-        .collect();
+    let names: Vec<Vec<u8>> =
+        buffer[..length].split(|&b| b == 0).filter(|n| !n.is_empty()).map(<[u8]>::to_vec).collect();
     let mut all: Vec<_> = names
         .iter()
         .map(|name| {
             let mut value = vec![0; 65_536];
             let length =
                 rustix::fs::lgetxattr(path, std::ffi::OsStr::from_bytes(name), &mut value[..]).unwrap();
-            (
-                String::from_utf8_lossy(name).into_owned(),
-                value[..length].to_vec(),
-            )
+            (String::from_utf8_lossy(name).into_owned(), value[..length].to_vec())
         })
         .collect();
     all.sort();
@@ -106,10 +92,7 @@ pub(crate) fn differences(ours: &BTreeMap<PathBuf, Facts>, theirs: &BTreeMap<Pat
         match theirs.get(path) {
             None => lines.push(format!("{}: only ours: {our:?}", path.display())),
             Some(their) if their != our => {
-                lines.push(format!(
-                    "{}:\n  ours   {our:?}\n  theirs {their:?}",
-                    path.display()
-                ));
+                lines.push(format!("{}:\n  ours   {our:?}\n  theirs {their:?}", path.display()));
             }
             Some(_) => {}
         }

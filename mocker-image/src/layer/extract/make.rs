@@ -29,9 +29,7 @@ impl Extractor {
     fn create(&mut self, mode: u32, place: &Place<'_>) -> Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o777);
-        let fd: OwnedFd = self.make(place, |p| {
-            rustix::fs::openat(&p.parent.fd, os(p.name), flags, mode)
-        })?;
+        let fd: OwnedFd = self.make(place, |p| rustix::fs::openat(&p.parent.fd, os(p.name), flags, mode))?;
         Ok(File::from(fd))
     }
 
@@ -78,24 +76,13 @@ impl Extractor {
     ) -> Result<()> {
         let (uid, gid) = (folder.stat.st_uid, folder.stat.st_gid);
         if self.ownership == Ownership::Archive && (uid, gid) != (entry.uid, entry.gid) {
-            rustix::fs::fchown(
-                &folder.fd,
-                Some(Uid::from_raw(entry.uid)),
-                Some(Gid::from_raw(entry.gid)),
-            )
-            .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
+            rustix::fs::fchown(&folder.fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
+                .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
         }
         self.xattrs(entry, |name, value| {
             rustix::fs::fsetxattr(&folder.fd, name, value, XattrFlags::empty())
         })?;
-        self.last.insert(
-            folder.stat.st_ino,
-            Last {
-                path,
-                mode: entry.mode,
-                mtime: entry.mtime,
-            },
-        );
+        self.last.insert(folder.stat.st_ino, Last { path, mode: entry.mode, mtime: entry.mtime });
         Ok(())
     }
 
@@ -103,28 +90,20 @@ impl Extractor {
         let root = (entry.uid, entry.gid) == (0, 0) && !place.parent.gives_its_group();
         let chown = self.ownership == Ownership::Archive && !root;
         if chown {
-            rustix::fs::fchown(
-                file,
-                Some(Uid::from_raw(entry.uid)),
-                Some(Gid::from_raw(entry.gid)),
-            )
-            .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
+            rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
+                .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
         }
         // Writing and a change of owner drop set-uid and set-gid: the mode comes after both.
         if entry.mode & 0o7000 != 0 {
             rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode)).while_doing(|| "set its mode")?;
         }
-        self.xattrs(entry, |name, value| {
-            rustix::fs::fsetxattr(file, name, value, XattrFlags::empty())
-        })?;
+        self.xattrs(entry, |name, value| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()))?;
         rustix::fs::futimens(file, &times(entry.mtime)).while_doing(|| "set its times")
     }
 
     pub(super) fn symlink(&mut self, entry: &Entry, place: &Place<'_>) -> Result<()> {
-        self.make(place, |p| {
-            rustix::fs::symlinkat(os(&entry.link), &p.parent.fd, os(p.name))
-        })
-        .while_doing(|| format!("make the symlink to {}", text(&entry.link)))?;
+        self.make(place, |p| rustix::fs::symlinkat(os(&entry.link), &p.parent.fd, os(p.name)))
+            .while_doing(|| format!("make the symlink to {}", text(&entry.link)))?;
         self.dress_name(entry, place)
     }
 
@@ -138,11 +117,7 @@ impl Extractor {
             return Err(Error::invalid("is a directory")).while_doing(step);
         };
         let missing = || Error::invalid("is not in the image").step(step());
-        let folder = self
-            .tree
-            .folder(&parents.join(&b'/'))
-            .while_doing(step)?
-            .ok_or_else(missing)?;
+        let folder = self.tree.folder(&parents.join(&b'/')).while_doing(step)?.ok_or_else(missing)?;
         let link = |p: &Place<'_>| {
             rustix::fs::linkat(&folder.fd, os(name), &p.parent.fd, os(p.name), AtFlags::empty())
         };
@@ -161,14 +136,10 @@ impl Extractor {
         if self.ownership == Ownership::Caller && kind != FileType::Fifo {
             return self.create(entry.mode, place).map(drop);
         }
-        let (mode, device) = (
-            Mode::from_raw_mode(entry.mode),
-            rustix::fs::makedev(entry.device.0, entry.device.1),
-        );
-        self.make(place, |p| {
-            rustix::fs::mknodat(&p.parent.fd, os(p.name), kind, mode, device)
-        })
-        .while_doing(|| "make the special file")?;
+        let (mode, device) =
+            (Mode::from_raw_mode(entry.mode), rustix::fs::makedev(entry.device.0, entry.device.1));
+        self.make(place, |p| rustix::fs::mknodat(&p.parent.fd, os(p.name), kind, mode, device))
+            .while_doing(|| "make the special file")?;
         self.dress_name(entry, place)
     }
 
@@ -241,9 +212,7 @@ fn copy_runs(archive: &mut Archive<'_>, file: &File, runs: &[(u64, u64)], size: 
         let end = offset + length;
         while offset < end {
             let data = archive.data()?;
-            let n = data
-                .len()
-                .min(usize::try_from(end - offset).unwrap_or(usize::MAX));
+            let n = data.len().min(usize::try_from(end - offset).unwrap_or(usize::MAX));
             file.write_all_at(&data[..n], offset).while_doing(|| "write")?;
             archive.consume(n);
             offset += n as u64;
