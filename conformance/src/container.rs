@@ -281,7 +281,7 @@ impl Drop for Container<'_> {
     fn drop(&mut self) {
         // a case that failed has said why already; what this leaves behind shows in the next one
         let limit = Duration::from_secs(10);
-        drop(self.bench.runtime.call(&["delete", "--force", &self.id], limit));
+        drop(self.bench.runtime.cleaner().call(&["delete", "--force", &self.id], limit));
         if let Some(pid) = self.pid().ok().and_then(Pid::from_raw) {
             rustix::process::waitpid(Some(pid), WaitOptions::NOHANG).ok();
         }

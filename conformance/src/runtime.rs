@@ -15,6 +15,7 @@ use crate::host;
 pub struct Runtime {
     program: PathBuf,
     root: Option<PathBuf>,
+    cleaner: Option<PathBuf>,
     env: Vec<(String, String)>,
 }
 
@@ -38,13 +39,25 @@ pub(crate) struct Streams<'a> {
 impl Runtime {
     /// The runtime at this path.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), root: None, env: Vec::new() }
+        Self { program: program.into(), root: None, cleaner: None, env: Vec::new() }
     }
 
     /// With one more variable in its environment.
     pub fn with_env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Containers that a case leaves are deleted by this program: a mutant cannot be trusted with it.
+    pub fn cleaned_by(mut self, program: impl Into<PathBuf>) -> Self {
+        self.cleaner = Some(program.into());
+        self
+    }
+
+    /// The one that deletes what is left.
+    pub(crate) fn cleaner(&self) -> Self {
+        let program = self.cleaner.clone().unwrap_or_else(|| self.program.clone());
+        Self { program, ..self.clone() }
     }
 
     pub(crate) fn with_root(&self, root: &Path) -> Self {

@@ -16,9 +16,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// MUTANT_OF when set, else ours when it is built, else runc.
 fn good_runtime() -> Option<PathBuf> {
     let named = std::env::var_os("MUTANT_OF").map(PathBuf::from);
-    named
-        .or_else(|| host::find_program("mocker-runtime"))
-        .or_else(|| host::on_path("runc"))
+    named.or_else(|| host::find_program("mocker-runtime")).or_else(|| host::on_path("runc"))
 }
 
 fn case(name: &str) -> &'static Case {
@@ -40,6 +38,7 @@ fn privileged_every_mutant_is_caught() {
     let mut wrong = Vec::new();
     for mutant in MUTANTS {
         let bad = Runtime::new(env!("CARGO_BIN_EXE_mutant"))
+            .cleaned_by(&path)
             .with_env("MUTANT", mutant.name)
             .with_env("MUTANT_RUNTIME", &path.display().to_string());
         for case in mutant.caught_by.iter().map(|name| case(name)) {
@@ -54,11 +53,5 @@ fn privileged_every_mutant_is_caught() {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        path.display(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), path.display(), wrong.join("\n"));
 }

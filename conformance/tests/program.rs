@@ -9,10 +9,7 @@ use std::process::{Command, Output, Stdio};
 use conformance::host::{Need, skip};
 
 fn conformance(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_conformance"))
-        .args(words)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_conformance")).args(words).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -29,11 +26,7 @@ fn list_has_a_section_and_a_sentence_on_each_line() {
     let output = conformance(&["list"]);
     let text = stdout(&output);
     assert!(text.lines().count() > 100);
-    assert!(
-        text.lines()
-            .all(|line| line.split('\t').count() == 3 && line.contains(".md#")),
-        "{text}"
-    );
+    assert!(text.lines().all(|line| line.split('\t').count() == 3 && line.contains(".md#")), "{text}");
 }
 
 #[test]
@@ -48,27 +41,18 @@ fn a_filter_without_a_case_is_an_error() {
 
 #[test]
 fn privileged_a_program_that_runs_nothing_is_told_so_at_once() {
-    if skip(
-        "privileged_a_program_that_runs_nothing_is_told_so_at_once",
-        Need::Root,
-    ) {
+    if skip("privileged_a_program_that_runs_nothing_is_told_so_at_once", Need::Root) {
         return;
     }
     let output = conformance(&["run", "--runtime", "/bin/true"]);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
-    assert!(
-        words.starts_with("conformance: /bin/true does not run the simplest container"),
-        "{words}"
-    );
+    assert!(words.starts_with("conformance: /bin/true does not run the simplest container"), "{words}");
 }
 
 #[test]
 fn serve_prints_its_address_first_and_ends_with_its_input() {
-    if skip(
-        "serve_prints_its_address_first_and_ends_with_its_input",
-        Need::Path("/bin/busybox"),
-    ) {
+    if skip("serve_prints_its_address_first_and_ends_with_its_input", Need::Path("/bin/busybox")) {
         return;
     }
     let mut child = Command::new(env!("CARGO_BIN_EXE_conformance"))
@@ -80,14 +64,7 @@ fn serve_prints_its_address_first_and_ends_with_its_input() {
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
-    assert!(
-        first
-            .trim()
-            .parse::<std::net::SocketAddr>()
-            .unwrap()
-            .ip()
-            .is_loopback()
-    );
+    assert!(first.trim().parse::<std::net::SocketAddr>().unwrap().ip().is_loopback());
     drop(child.stdin.take());
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
@@ -97,36 +74,19 @@ fn serve_prints_its_address_first_and_ends_with_its_input() {
 
 #[test]
 fn privileged_tools_tells_failures_from_what_cannot_pass() {
-    if skip(
-        "privileged_tools_tells_failures_from_what_cannot_pass",
-        Need::Root,
-    ) {
+    if skip("privileged_tools_tells_failures_from_what_cannot_pass", Need::Root) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let program = |name: &str, body: &str| script(&dir.path().join(name), body);
-    program(
-        "good.t",
-        "echo 1..1; test -x \"$RUNTIME\" && echo ok 1 - has a runtime",
-    );
-    program(
-        "mounts.t",
-        "mount -t tmpfs none . && : > \"$PWD/inside\" && echo ok 1 && echo 1..1",
-    );
+    program("good.t", "echo 1..1; test -x \"$RUNTIME\" && echo ok 1 - has a runtime");
+    program("mounts.t", "mount -t tmpfs none . && : > \"$PWD/inside\" && echo ok 1 && echo 1..1");
     program("misc_props.t", "echo not ok 1 - as always; echo 1..1");
     program("skips.t", "echo '1..0 # SKIP nothing here'");
     program("endless.t", "echo ok 1 - so far; exec tail -f /dev/null");
     program("bad.t", "echo ok 1 - one; echo not ok 2 - two; echo 1..2");
     std::fs::write(dir.path().join("data.txt"), "no program").unwrap();
-    let words = [
-        "tools",
-        "--dir",
-        dir.path().to_str().unwrap(),
-        "--runtime",
-        "/bin/true",
-        "--limit",
-        "2",
-    ];
+    let words = ["tools", "--dir", dir.path().to_str().unwrap(), "--runtime", "/bin/true", "--limit", "2"];
     let output = conformance(&words);
     assert_eq!(
         stdout(&output).lines().collect::<Vec<_>>(),
@@ -141,8 +101,5 @@ fn privileged_tools_tells_failures_from_what_cannot_pass() {
         ]
     );
     assert!(!output.status.success());
-    assert!(
-        !dir.path().join("inside").try_exists().unwrap(),
-        "its mount has landed on the machine"
-    );
+    assert!(!dir.path().join("inside").try_exists().unwrap(), "its mount has landed on the machine");
 }

@@ -15,9 +15,7 @@ fn ask(address: &str, request: &str) -> (Vec<u8>, bool) {
     let address: SocketAddr = address.parse().unwrap();
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    stream
-        .write_all(format!("{request}Host: {address}\r\n\r\n").as_bytes())
-        .unwrap();
+    stream.write_all(format!("{request}Host: {address}\r\n\r\n").as_bytes()).unwrap();
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -40,21 +38,13 @@ fn body(answer: &[u8]) -> &[u8] {
 
 fn two_layers() -> Artifact {
     let upper = Layer::new().whiteout("a").file("b", b"two").zstd();
-    Image::new()
-        .layer(&Layer::new().file("a", b"one"))
-        .layer(&upper)
-        .cmd(["/a"])
-        .build()
-        .unwrap()
+    Image::new().layer(&Layer::new().file("a", b"one")).layer(&upper).cmd(["/a"]).build().unwrap()
 }
 
 fn index() -> Artifact {
     Index::new()
         .member(Platform::linux("amd64"), two_layers())
-        .member(
-            Platform::linux("arm").variant("v7"),
-            Image::new().layer(&Layer::new()).build().unwrap(),
-        )
+        .member(Platform::linux("arm").variant("v7"), Image::new().layer(&Layer::new()).build().unwrap())
         .build()
 }
 
@@ -64,10 +54,8 @@ fn an_artifact_is_served_under_its_tag_and_its_digest() {
     let image = two_layers();
     registry.put("a/b", "1", &image);
     for reference in ["1", image.digest.as_str()] {
-        let (answer, _) = ask(
-            &registry.address(),
-            &format!("GET /v2/a/b/manifests/{reference} HTTP/1.1\r\n"),
-        );
+        let (answer, _) =
+            ask(&registry.address(), &format!("GET /v2/a/b/manifests/{reference} HTTP/1.1\r\n"));
         assert_eq!(body(&answer), image.manifest);
     }
     assert!(text(&registry.address(), "GET /v2/a/b/manifests/2 HTTP/1.1\r\n").contains("MANIFEST_UNKNOWN"));
@@ -98,11 +86,7 @@ fn faults_spoil_only_what_they_name() {
     let (good, _) = ask(&registry.address(), &blob);
     registry.fault_times("/blobs/", 1, Fault::FlipByte(3));
     let (flipped, _) = ask(&registry.address(), &blob);
-    let differing = body(&good)
-        .iter()
-        .zip(body(&flipped))
-        .filter(|(a, b)| a != b)
-        .count();
+    let differing = body(&good).iter().zip(body(&flipped)).filter(|(a, b)| a != b).count();
     assert_eq!((differing, body(&good).len()), (1, body(&flipped).len()));
 
     registry.fault_times("/blobs/", 1, Fault::Truncate(7));
@@ -115,10 +99,7 @@ fn faults_spoil_only_what_they_name() {
 
     registry.fault_times("/blobs/", 1, Fault::too_many_requests(2));
     let refused = text(&registry.address(), &blob);
-    assert!(
-        refused.starts_with("HTTP/1.1 429") && refused.contains("Retry-After: 2"),
-        "{refused}"
-    );
+    assert!(refused.starts_with("HTTP/1.1 429") && refused.contains("Retry-After: 2"), "{refused}");
 
     assert_eq!(ask(&registry.address(), &blob).0, good);
 }
@@ -132,18 +113,11 @@ fn a_token_opens_one_repository() {
     let refused = text(&registry.address(), "GET /v2/a/manifests/1 HTTP/1.1\r\n");
     assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
     assert!(refused.contains("scope=\"repository:a:pull\""), "{refused}");
-    let (answer, _) = ask(
-        &registry.address(),
-        "GET /token?scope=repository:a:pull HTTP/1.1\r\n",
-    );
+    let (answer, _) = ask(&registry.address(), "GET /token?scope=repository:a:pull HTTP/1.1\r\n");
     let token: serde_json::Value = serde_json::from_slice(body(&answer)).unwrap();
     let header = format!("Authorization: Bearer {}\r\n", token["token"].as_str().unwrap());
-    let with = |name: &str| {
-        text(
-            &registry.address(),
-            &format!("GET /v2/{name}/manifests/1 HTTP/1.1\r\n{header}"),
-        )
-    };
+    let with =
+        |name: &str| text(&registry.address(), &format!("GET /v2/{name}/manifests/1 HTTP/1.1\r\n{header}"));
     assert!(with("a").starts_with("HTTP/1.1 200"));
     assert!(with("b").starts_with("HTTP/1.1 401"));
 }
@@ -159,12 +133,7 @@ fn a_push_arrives_whole() {
     );
     for child in &index.children {
         assert!(registry.manifest("x/y", child.digest.as_str()).is_some());
-        assert!(
-            child
-                .blobs
-                .iter()
-                .all(|(digest, _)| registry.has_blob(digest.as_str()))
-        );
+        assert!(child.blobs.iter().all(|(digest, _)| registry.has_blob(digest.as_str())));
     }
 }
 
@@ -178,11 +147,8 @@ fn debians_registry_takes_our_images_and_refuses_a_lie() {
     registry.put("x/y", "multi", &index()).unwrap();
     let tags = text(&registry.address(), "GET /v2/x/y/tags/list HTTP/1.1\r\n");
     assert!(tags.contains(r#"["multi"]"#), "{tags}");
-    let lying = Image::new()
-        .layer(&Layer::new())
-        .lie(conformance::fixture::Lie::LayerDigest(0))
-        .build()
-        .unwrap();
+    let lying =
+        Image::new().layer(&Layer::new()).lie(conformance::fixture::Lie::LayerDigest(0)).build().unwrap();
     let error = format!("{:#}", registry.put("x/z", "1", &lying).unwrap_err());
     assert!(error.contains("DIGEST_INVALID"), "{error}");
 }
@@ -195,13 +161,7 @@ fn skopeo_reads_and_writes_the_registry() {
     let registry = Registry::start().unwrap();
     registry.put("a", "1", &index());
     let status = std::process::Command::new("skopeo")
-        .args([
-            "copy",
-            "--quiet",
-            "--all",
-            "--src-tls-verify=false",
-            "--dest-tls-verify=false",
-        ])
+        .args(["copy", "--quiet", "--all", "--src-tls-verify=false", "--dest-tls-verify=false"])
         .args([
             format!("docker://{}", registry.reference("a", "1")),
             format!("docker://{}", registry.reference("b", "2")),
@@ -215,19 +175,13 @@ fn skopeo_reads_and_writes_the_registry() {
 #[test]
 fn the_debian_index_has_two_platforms_and_a_zstd_image() {
     if !debian::is_available()
-        && skip(
-            "the_debian_index_has_two_platforms_and_a_zstd_image",
-            Need::Program("mmdebstrap"),
-        )
+        && skip("the_debian_index_has_two_platforms_and_a_zstd_image", Need::Program("mmdebstrap"))
     {
         return;
     }
     let index = debian::index().unwrap();
     assert_eq!(index.children.len(), 2);
     let zstd = debian::zstd().unwrap().build().unwrap();
-    assert_eq!(
-        zstd.json()["layers"][0]["mediaType"],
-        "application/vnd.oci.image.layer.v1.tar+zstd"
-    );
+    assert_eq!(zstd.json()["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+zstd");
     assert_eq!(debian::many().unwrap().build().unwrap().layer_digests().len(), 3);
 }

@@ -1,10 +1,11 @@
 //! runtime.md: the create operation, and what it refuses.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::ROOT;
-use crate::case::{Case, expect_eq};
+use crate::case::{Bench, Case, expect_eq};
+use crate::container::Setup;
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -110,6 +111,41 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "create.failed-one-leaves-no-cgroup",
+        at: "runtime.md#runtimeErrors",
+        must: "Unless otherwise stated, generating an error MUST leave the state of the environment as if the operation were never attempted - modulo any possible trivial ancillary changes such as logging.",
+        needs: ROOT,
+        check: |bench| {
+            let path = format!("/conformance-left-{}", std::process::id());
+            failing(bench)?.set("/linux/cgroupsPath", path.as_str())?.refused()?;
+            let mounts = std::fs::read_to_string("/proc/thread-self/mounts")?;
+            for words in mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()) {
+                let [_, point, "cgroup" | "cgroup2", ..] = words[..] else { continue };
+                let cgroup = std::path::PathBuf::from(format!("{point}{path}"));
+                if cgroup.try_exists()? {
+                    std::fs::remove_dir(&cgroup).ok();
+                    anyhow::bail!("{} is left", cgroup.display());
+                }
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "create.failed-one-leaves-no-mount-and-no-state",
+        at: "runtime.md#runtimeErrors",
+        must: "Unless otherwise stated, generating an error MUST leave the state of the environment as if the operation were never attempted - modulo any possible trivial ancillary changes such as logging.",
+        needs: ROOT,
+        check: |bench| {
+            let mounts = || std::fs::read_to_string("/proc/thread-self/mounts");
+            let before = mounts()?;
+            let setup = failing(bench)?.id("conformance-failed");
+            setup.refused()?;
+            expect_eq("the runtime namespace's mounts", mounts()?, before)?;
+            let again = bench.container(["exit", "0"])?.id("conformance-failed").run();
+            again.context("a create with the same id").map(drop)
+        },
+    },
+    Case {
         name: "create.unknown-properties-are-ignored",
         at: "config.md#configExtensibility",
         must: "Runtimes MAY log unknown properties but MUST otherwise ignore them.",
@@ -131,3 +167,8 @@ pub(super) const CASES: &[Case] = &[
         },
     },
 ];
+
+/// A container whose creation fails late: in its init, at its last mount.
+fn failing(bench: &Bench) -> Result<Setup<'_>> {
+    bench.container(["pause"])?.set("/mounts/-", crate::bundle::mount("/data", "nosuchfs", &[]))
+}
