@@ -35,20 +35,9 @@ fn a_container_of_the_debian_image_is_debian() -> Result<()> {
     let bundle = Bundle::of_debian()?;
 
     let release = bundle.run(&["cat", "/etc/os-release"])?;
-    assert!(
-        release
-            .stdout
-            .contains("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\""),
-        "{release:?}"
-    );
+    assert!(release.stdout.contains("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\""), "{release:?}");
     let packages = bundle.run(&["dpkg", "-l"])?;
-    assert!(
-        packages
-            .stdout
-            .lines()
-            .any(|line| line.starts_with("ii  base-files")),
-        "{packages:?}"
-    );
+    assert!(packages.stdout.lines().any(|line| line.starts_with("ii  base-files")), "{packages:?}");
     let id = bundle.run(&["id"])?;
     assert_eq!(id.stdout, "uid=0(root) gid=0(root) groups=0(root)\n", "{id:?}");
 
@@ -69,10 +58,7 @@ fn a_write_to_the_root_file_system_lands_in_the_bundle() -> Result<()> {
     assert_eq!(wrote.code(), Some(0), "{wrote:?}");
     let read = bundle.run(&["sh", "-c", &format!("cat {file} && stat -c %u:%g:%s {file}")])?;
     assert_eq!(read.stdout, "words\n0:0:6\n", "{read:?}");
-    assert_eq!(
-        std::fs::read_to_string(bundle.rootfs()?.join(&file[1..]))?,
-        "words\n"
-    );
+    assert_eq!(std::fs::read_to_string(bundle.rootfs()?.join(&file[1..]))?, "words\n");
 
     drop(bundle);
     traces.are_gone()
@@ -123,11 +109,7 @@ fn a_signal_to_run_reaches_the_container() -> Result<()> {
     let container = bundle.start(&["sh", "-c", script])?;
     container.signal("TERM")?;
     let run = container.end()?;
-    assert_eq!(
-        (run.code(), run.stdout.as_str()),
-        (Some(7), "ready\nterminated\n"),
-        "{run:?}"
-    );
+    assert_eq!((run.code(), run.stdout.as_str()), (Some(7), "ready\nterminated\n"), "{run:?}");
     drop(bundle);
     traces.are_gone()
 }
@@ -142,11 +124,7 @@ fn without_a_terminal_the_three_streams_are_plain_pipes() -> Result<()> {
     let script = "for fd in 0 1 2; do test -t $fd && exit 1; done; cat; echo complaint >&2";
     let input = "one\r\ntwo\n\0three\u{4}";
     let run = bundle.run_with_input(&["sh", "-c", script], input)?;
-    assert_eq!(
-        (run.stdout.as_str(), run.stderr.as_str()),
-        (input, "complaint\n"),
-        "{run:?}"
-    );
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), (input, "complaint\n"), "{run:?}");
     drop(bundle);
     traces.are_gone()
 }
@@ -214,8 +192,7 @@ fn the_second_layer_of_the_image_is_seen_in_the_container() -> Result<()> {
     }
     let traces = Traces::now()?;
     let path = path::Path::new()?;
-    path.registry
-        .put("debian", "changed", &conformance::debian::changed()?.build()?)?;
+    path.registry.put("debian", "changed", &conformance::debian::changed()?.build()?)?;
     let bundle = Bundle::of(&path.unpack("debian", "changed")?, path)?;
     let run = bundle.run(&[
         "sh",

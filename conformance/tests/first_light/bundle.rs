@@ -47,11 +47,7 @@ impl Bundle {
     /// Of an unpacked image, without a terminal.
     pub(crate) fn of(unpacked: &Path, path: Arc<path::Path>) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let id = format!(
-            "light-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = format!("light-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let file = unpacked.join("config.json");
         let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
         let mut config: Value = serde_json::from_str(&text)?;
@@ -60,12 +56,7 @@ impl Bundle {
         config["process"]["terminal"] = json!(false);
         let dir = path.dir().join(&id);
         fs::create_dir(&dir)?;
-        Ok(Self {
-            id,
-            dir,
-            config,
-            path,
-        })
+        Ok(Self { id, dir, config, path })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -90,14 +81,8 @@ impl Bundle {
     fn command_of(&self, config: &Value) -> Result<Command> {
         fs::write(self.dir.join("config.json"), config.to_string())?;
         let mut command = Command::new("timeout");
-        command
-            .args(["--foreground", "--kill-after", "5", LIMIT])
-            .arg(host::program("mocker-runtime"));
-        command
-            .arg("--root")
-            .arg(self.state_root())
-            .arg("run")
-            .arg(&self.dir);
+        command.args(["--foreground", "--kill-after", "5", LIMIT]).arg(host::program("mocker-runtime"));
+        command.arg("--root").arg(self.state_root()).arg("run").arg(&self.dir);
         Ok(command)
     }
 
@@ -136,13 +121,7 @@ impl Bundle {
         let mut stdout = BufReader::new(child.stdout.take().context("stdout")?);
         let mut first = String::new();
         stdout.read_line(&mut first)?;
-        let started = Started {
-            child,
-            stdout,
-            first,
-            id: self.id.clone(),
-            root: self.state_root(),
-        };
+        let started = Started { child, stdout, first, id: self.id.clone(), root: self.state_root() };
         if started.first != "ready\n" {
             let run = started.end()?;
             anyhow::bail!("the container did not get ready: {run:?}");
@@ -152,11 +131,7 @@ impl Bundle {
 }
 
 fn run(mut command: Command, input: &str) -> Result<Run> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let written = child.stdin.take().context("stdin")?.write_all(input.as_bytes());
     let output = child.wait_with_output()?;
     let run = Run {
@@ -181,24 +156,14 @@ impl Started {
     /// `kill ID SIGNAL`.
     pub(crate) fn kill(&self, signal: &str) -> Result<()> {
         let mut command = Command::new(host::program("mocker-runtime"));
-        let output = command
-            .arg("--root")
-            .arg(&self.root)
-            .args(["kill", &self.id, signal])
-            .output()?;
-        ensure!(
-            output.status.success(),
-            "kill {signal}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = command.arg("--root").arg(&self.root).args(["kill", &self.id, signal]).output()?;
+        ensure!(output.status.success(), "kill {signal}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
     }
 
     /// The signal to the `run` that waits.
     pub(crate) fn signal(&self, signal: &str) -> Result<()> {
-        let status = Command::new("kill")
-            .args(["-s", signal, &self.child.id().to_string()])
-            .status()?;
+        let status = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status()?;
         ensure!(status.success(), "kill -s {signal} {}", self.child.id());
         Ok(())
     }
@@ -207,15 +172,7 @@ impl Started {
         let mut stdout = self.first;
         self.stdout.read_to_string(&mut stdout)?;
         let mut stderr = String::new();
-        self.child
-            .stderr
-            .take()
-            .context("stderr")?
-            .read_to_string(&mut stderr)?;
-        Ok(Run {
-            status: self.child.wait()?,
-            stdout,
-            stderr,
-        })
+        self.child.stderr.take().context("stderr")?.read_to_string(&mut stderr)?;
+        Ok(Run { status: self.child.wait()?, stdout, stderr })
     }
 }

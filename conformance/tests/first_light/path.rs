@@ -17,10 +17,7 @@ pub(crate) struct Path {
 
 impl Path {
     pub(crate) fn new() -> Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            registry: DockerRegistry::start()?,
-            dir: tempfile::tempdir()?,
-        }))
+        Ok(Arc::new(Self { registry: DockerRegistry::start()?, dir: tempfile::tempdir()? }))
     }
 
     /// One for all tests that run at the same time, holding Debian; gone with the last of them.
@@ -31,8 +28,7 @@ impl Path {
             return Ok(path);
         }
         let path = Self::new()?;
-        path.registry
-            .put("debian", "bookworm", &debian::base()?.build()?)?;
+        path.registry.put("debian", "bookworm", &debian::base()?.build()?)?;
         path.pull("debian", "bookworm")?;
         path.unpack("debian", "bookworm")?;
         *shared = Arc::downgrade(&path);
@@ -50,11 +46,7 @@ impl Path {
     /// Unpacks the image into a folder named after its tag.
     pub(crate) fn unpack(&self, name: &str, tag: &str) -> Result<PathBuf> {
         let bundle = self.dir().join(tag);
-        self.image_tool(&[
-            "unpack",
-            &self.registry.reference(name, tag),
-            &bundle.to_string_lossy(),
-        ])?;
+        self.image_tool(&["unpack", &self.registry.reference(name, tag), &bundle.to_string_lossy()])?;
         Ok(bundle)
     }
 
@@ -65,10 +57,7 @@ impl Path {
             .args(words)
             .output()?;
         if !output.status.success() {
-            bail!(
-                "mocker-image {words:?}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            bail!("mocker-image {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(())
     }

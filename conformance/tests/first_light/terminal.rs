@@ -42,19 +42,10 @@ impl Terminal {
             let mut chunk = [0; 4096];
             while let Ok(n @ 1..) = from.read(&mut chunk) {
                 let text = String::from_utf8_lossy(&chunk[..n]);
-                into.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push_str(&text);
+                into.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
             }
         });
-        let mut terminal = Self {
-            child,
-            input,
-            output,
-            reader,
-            seen: 0,
-            device: String::new(),
-        };
+        let mut terminal = Self { child, input, output, reader, seen: 0, device: String::new() };
         terminal.device = terminal.expect("\n")?.trim().to_owned();
         Ok(terminal)
     }
@@ -68,12 +59,8 @@ impl Terminal {
     pub(crate) fn expect(&mut self, text: &str) -> Result<String> {
         let seen = self.seen;
         let find = || self.text()[seen..].find(text).map(|at| seen + at + text.len());
-        wait_until(
-            Duration::from_secs(60),
-            &format!("{text:?} at the terminal"),
-            || find().is_some(),
-        )
-        .with_context(|| format!("the terminal shows {:?}", self.text()))?;
+        wait_until(Duration::from_secs(60), &format!("{text:?} at the terminal"), || find().is_some())
+            .with_context(|| format!("the terminal shows {:?}", self.text()))?;
         let end = find().unwrap_or(seen);
         self.seen = end;
         Ok(self.text()[seen..end].to_owned())
@@ -92,9 +79,8 @@ impl Terminal {
 
     pub(crate) fn resize(&self, rows: u16, columns: u16) -> Result<()> {
         let size = [rows.to_string(), columns.to_string()];
-        let status = Command::new("stty")
-            .args(["-F", &self.device, "rows", &size[0], "cols", &size[1]])
-            .status()?;
+        let status =
+            Command::new("stty").args(["-F", &self.device, "rows", &size[0], "cols", &size[1]]).status()?;
         ensure!(status.success(), "stty -F {}", self.device);
         Ok(())
     }

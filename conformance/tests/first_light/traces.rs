@@ -38,11 +38,7 @@ fn snapshot() -> Result<BTreeSet<String>> {
     all.extend(mounts.lines().map(|line| format!("mount {line}")));
     cgroups(Path::new("/sys/fs/cgroup"), &mut all);
     if let Ok(names) = fs::read_dir("/run/netns") {
-        all.extend(
-            names
-                .flatten()
-                .map(|name| format!("network namespace {}", name.path().display())),
-        );
+        all.extend(names.flatten().map(|name| format!("network namespace {}", name.path().display())));
     }
     let ours = fs::read_link("/proc/self/ns/pid")?;
     let left = processes()?.into_iter().filter(|process| {
@@ -73,10 +69,7 @@ pub(crate) struct Process {
 
 impl Process {
     fn is_of(&self, program: &str) -> bool {
-        self.line
-            .split(' ')
-            .next()
-            .is_some_and(|first| first.ends_with(program))
+        self.line.split(' ').next().is_some_and(|first| first.ends_with(program))
     }
 
     /// Where a link in its folder of /proc points; nothing when it has gone.
@@ -87,17 +80,12 @@ impl Process {
 
 /// All processes that this PID namespace sees.
 pub(crate) fn processes() -> Result<Vec<Process>> {
-    let pids = fs::read_dir("/proc")?
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok());
+    let pids = fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let numbers = pids.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
     Ok(numbers
         .filter_map(|pid| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line)
-                .replace('\0', " ")
-                .trim_end()
-                .to_owned();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned();
             Some(Process { pid, line })
         })
         .collect())
