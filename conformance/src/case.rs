@@ -20,7 +20,7 @@ pub struct Case {
     pub name: &'static str,
     /// File and anchor in the runtime specification, 1.3.
     pub at: &'static str,
-    /// The sentence, to the letter.
+    /// The sentence, without its links and footnotes.
     pub must: &'static str,
     /// What the machine has to offer.
     pub needs: &'static [Need],

@@ -55,12 +55,12 @@ pub struct Ended {
 /// Programs that no correct runtime passes, and why.
 const IMPOSSIBLE: &[(&str, &str)] = &[
     ("hooks", "expects an output that its own hook does not write"),
-    ("misc_props", "its helper is never copied into the root file system"),
-    ("delete", "deletes the empty id and expects success"),
-    ("prestart", "expects the hook at start; since runtime-spec 1.1 it belongs to create"),
+    ("misc_props", "its helper is never copied in"),
+    ("delete", "its container id is empty"),
+    ("prestart", "expects the hook at start; runtime-spec 1.3 has it in create"),
     ("poststart_fail", "wants a warning; runtime-spec 1.3 makes a failing poststart hook an error"),
     ("process_capabilities_fail", "wants an error; runtime-spec 1.3 has an unknown capability only warn"),
-    ("process_rlimits", "sets limits above what the machine allows"),
+    ("process_rlimits", "no known runtime passes it"),
 ];
 
 /// What a program needs of the machine.

@@ -94,7 +94,7 @@ fn privileged_tools_tells_failures_from_what_cannot_pass() {
             "fail  bad: 1 of 2: 2 - two",
             "fail  endless: did not end within 2 s",
             "pass  good",
-            "known misc_props: 1 of 1: 1 - as always (its helper is never copied into the root file system)",
+            "known misc_props: 1 of 1: 1 - as always (its helper is never copied in)",
             "pass  mounts",
             "skip  skips: its own decision",
             "2 passed, 2 failed, 1 failed that no correct runtime passes, 1 skipped",
