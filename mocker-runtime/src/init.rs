@@ -89,6 +89,8 @@ const STEPS: &[Step] = &[
 /// What happens when the word to start has come.
 const LAST: &[Step] = &[
     ("run the startContainer hooks", run_start_container_hooks),
+    ("leave nothing to the program", |init| init.task.settle()),
+    ("load the seccomp filter", |init| init.task.load_late_filter()),
     ("run the program", |init| init.task.execve()),
 ];
 

@@ -12,6 +12,7 @@ pub(crate) mod mounts;
 pub(crate) mod namespaces;
 pub(crate) mod process;
 pub(crate) mod rlimits;
+pub(crate) mod seccomp;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ impl Plan {
             readonly: paths("readonlyPaths", &linux.readonly_paths)?,
             sysctl: sysctl(linux, &namespaces)?,
             cgroup: cgroup::plan(linux, mode).while_doing(|| "linux.resources")?,
-            process: process::plan(config.process.as_ref(), linux.personality.as_ref())?,
+            process: process::plan(config.process.as_ref(), linux)?,
             hooks: config.hooks.clone().unwrap_or_default(),
             namespaces,
             ids,

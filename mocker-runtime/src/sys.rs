@@ -13,6 +13,7 @@ pub(crate) mod ns;
 pub(crate) mod path;
 pub(crate) mod proc;
 pub(crate) mod sched;
+pub(crate) mod seccomp;
 pub(crate) mod signal;
 pub(crate) mod tty;
 

@@ -46,7 +46,6 @@ fn check_linux(linux: &Linux<'_>) -> Result<()> {
         return Err(Error::unsupported("linux.namespaces without a mount namespace is not supported yet"));
     }
     refuse(&[
-        ("linux.seccomp", linux.seccomp.is_some()),
         ("linux.mountLabel", linux.mount_label.as_deref().is_some_and(|label| !label.is_empty())),
         ("linux.netDevices", !linux.net_devices.is_empty()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
@@ -105,7 +104,7 @@ mod tests {
     fn what_is_not_done_yet_is_refused_by_name() {
         for (json, name) in [
             (r#""process":{"selinuxLabel":"a"}"#, "process.selinuxLabel"),
-            (r#""linux":{"namespaces":[{"type":"mount"}],"seccomp":{}}"#, "linux.seccomp"),
+            (r#""linux":{"namespaces":[{"type":"mount"}],"mountLabel":"a"}"#, "linux.mountLabel"),
             (r#""linux":{"namespaces":[{"type":"mount"}],"netDevices":{"eth0":{}}}"#, "linux.netDevices"),
             (r#""vm":{}"#, "vm"),
         ] {

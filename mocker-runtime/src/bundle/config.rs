@@ -213,7 +213,7 @@ tables! {
         memory_policy: Option<&'a RawValue>,
         #[serde(deserialize_with = "map")]
         sysctl: BTreeMap<Text<'a>, Text<'a>>,
-        seccomp: Option<&'a RawValue>,
+        seccomp: Option<Seccomp<'a>>,
         rootfs_propagation: Option<Text<'a>>,
         #[serde(deserialize_with = "list")]
         masked_paths: Vec<Text<'a>>,
@@ -228,6 +228,39 @@ tables! {
         #[serde(borrow, rename = "type")]
         kind: Text<'a>,
         path: Option<Text<'a>>,
+    }
+
+    /// config-linux.md "Seccomp".
+    Seccomp {
+        #[serde(borrow)]
+        default_action: Text<'a>,
+        default_errno_ret: Option<u32>,
+        #[serde(deserialize_with = "list")]
+        architectures: Vec<Text<'a>>,
+        flags: Option<Vec<Text<'a>>>,
+        listener_path: Option<Text<'a>>,
+        listener_metadata: Option<Text<'a>>,
+        #[serde(deserialize_with = "list")]
+        syscalls: Vec<SeccompRule<'a>>,
+    }
+
+    /// What happens to some system calls.
+    SeccompRule {
+        #[serde(borrow, deserialize_with = "list")]
+        names: Vec<Text<'a>>,
+        action: Text<'a>,
+        errno_ret: Option<u32>,
+        #[serde(deserialize_with = "list")]
+        args: Vec<SeccompArg<'a>>,
+    }
+
+    /// A condition on an argument, 0 to 5; `value_two` is for the masked operator.
+    SeccompArg {
+        index: u32,
+        value: u64,
+        value_two: u64,
+        #[serde(borrow)]
+        op: Text<'a>,
     }
 
     /// A node to make below /dev.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::absolute;
 use super::run::own_terminal;
-use crate::bundle::config::{Capabilities, Process as Given, Text};
+use crate::bundle::config::{Capabilities, Linux, Process as Given, Text};
 use crate::container::exec::{Options, Paused};
 use crate::container::id::ContainerId;
 use crate::container::wait::{Console, Signals};
@@ -137,29 +137,30 @@ impl Exec {
 
     /// The process of the file, or the container's own with changes.
     fn plan(&self, container: &Container) -> Result<Process> {
+        let bundle = container.config()?;
+        let config = bundle.config()?;
+        let linux = config.linux.unwrap_or_default();
         if let Some(file) = &self.process {
-            return plan_file(file);
+            return plan_file(file, &linux);
         }
         if self.command.is_empty() {
             return Err(Error::invalid("there is neither a command nor --process"));
         }
-        let bundle = container.config()?;
-        let config = bundle.config()?;
         let Some(mut given) = config.process else {
             return Err(Error::invalid("config.json has no process"));
         };
         given.args = self.command.iter().map(|word| text(word)).collect();
         self.change.apply(&mut given);
-        process::plan(Some(&given), config.linux.and_then(|linux| linux.personality).as_ref())
+        process::plan(Some(&given), &linux)
     }
 }
 
-fn plan_file(file: &Path) -> Result<Process> {
+fn plan_file(file: &Path, linux: &Linux<'_>) -> Result<Process> {
     let act = || format!("read {}", file.display());
     let bytes = std::fs::read(file).while_doing(act)?;
     let given: Given<'_> = serde_json::from_slice(&bytes).while_doing(act)?;
     crate::bundle::check::check_process(&given).while_doing(act)?;
-    process::plan(Some(&given), None).while_doing(act)
+    process::plan(Some(&given), linux).while_doing(act)
 }
 
 fn text<'a>(word: &str) -> Text<'a> {

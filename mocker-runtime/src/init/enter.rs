@@ -40,6 +40,8 @@ const STEPS: &[Step] = &[
     ("become the user", |enter| enter.task.become_user()), // after all that needs a capability
     ("find the program", |enter| enter.task.find_program()), // as the user
     ("get ready", ready),
+    ("leave nothing to the program", |enter| enter.task.settle()),
+    ("load the seccomp filter", |enter| enter.task.load_late_filter()),
     ("run the program", |enter| enter.task.execve()),
 ];
 

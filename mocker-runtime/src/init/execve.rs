@@ -25,25 +25,35 @@ impl Task<'_> {
             true => check(name).map(|()| name.clone()).map_err(|errno| refusal(name, errno))?,
             false => search(name, &process.env)?,
         };
-        self.program = Some(program);
-        Ok(())
-    }
-
-    /// Becomes the program.
-    pub(super) fn execve(&mut self) -> Result<()> {
-        let process = self.process;
-        let program =
-            self.program.as_ref().ok_or_else(|| Error::new(Kind::Internal, "the program is not known"))?;
         let mut env = process.env.clone();
         if !env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
             let home = user::home_of(process.uid).unwrap_or_else(|| "/".to_owned());
             env.extend(CString::new(format!("HOME={home}")));
         }
-        fd::close_on_exec_from(3 + self.preserve_fds as i32)?;
-        signal::restore_all()?;
-        let errno = run(program, &process.args, &env);
-        Err(errno).while_doing(|| format!("exec: {:?}", program.to_string_lossy()))
+        self.program = Some(Program { file: program, env });
+        Ok(())
     }
+
+    /// What the program must not inherit of this one: descriptors, blocked and ignored signals.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        fd::close_on_exec_from(3 + self.preserve_fds as i32)?;
+        signal::restore_all()
+    }
+
+    /// Becomes the program. The seccomp filter is in force by now: nothing but execve is called here.
+    pub(super) fn execve(&mut self) -> Result<()> {
+        let Some(Program { file, env }) = &self.program else {
+            return Err(Error::new(Kind::Internal, "the program is not known"));
+        };
+        let errno = run(file, &self.process.args, env);
+        Err(errno).while_doing(|| format!("exec: {:?}", file.to_string_lossy()))
+    }
+}
+
+/// What is executed: found with the container's own PATH, and the whole environment.
+pub(super) struct Program {
+    file: CString,
+    env: Vec<CString>,
 }
 
 fn search(name: &CStr, env: &[CString]) -> Result<CString> {

@@ -1,10 +1,10 @@
 //! What init and a process that `exec` brings in have in common: who they become and what they run.
 
-use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{DumpableBehavior, Signal};
 
+use super::execve::Program;
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::process::Process;
 use crate::sync::{End, FromInit};
@@ -30,8 +30,8 @@ pub(super) struct Task<'a> {
     pub(super) keyring: Option<String>,
     /// The host's, opened before its mounts are left behind
     pub(super) proc: Proc,
-    /// What the program is, found with the container's own PATH
-    pub(super) program: Option<CString>,
+    /// Once it has been found
+    pub(super) program: Option<Program>,
 }
 
 impl<'a> Task<'a> {

@@ -9,7 +9,7 @@ use super::task::Task;
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::caps::{COUNT, Sets};
 use crate::sys::path::{self, Make};
-use crate::sys::{ids, proc};
+use crate::sys::{ids, proc, seccomp};
 
 impl Task<'_> {
     /// Goes to `process.cwd`, which is made when it is missing, and proves that it is inside the container.
@@ -33,21 +33,45 @@ impl Task<'_> {
     pub(super) fn become_user(&mut self) -> Result<()> {
         let process = self.process;
         rustix::process::umask(Mode::from_raw_mode(process.umask));
-        let sets = process.caps;
+        let (sets, early) = (process.caps, process.seccomp.is_some() && !process.no_new_privileges);
         if let Some(sets) = &sets {
             drop_bounding(sets)?;
-            ids::keep_capabilities(true)?;
         }
+        ids::keep_capabilities(sets.is_some() || early)?;
         self.set_groups()?;
         ids::set_ids(process.uid, process.gid)?;
-        if let Some(sets) = &sets {
-            set_capabilities(sets)?;
+        if early {
+            // It takes CAP_SYS_ADMIN, which may not be among the rights that stay.
+            let permitted = ids::capabilities()?.permitted.bits();
+            ids::set_capabilities(permitted, permitted, 0)?;
+            self.load_filter()?;
+        }
+        match &sets {
+            Some(sets) => set_capabilities(sets)?,
+            None if early && process.uid != 0 => ids::set_capabilities(0, 0, 0)?,
+            None => {}
         }
         if process.no_new_privileges {
             rustix::thread::set_no_new_privs(true).while_doing(|| "set no_new_privs")?;
         }
         rustix::process::chdir(&process.cwd).while_doing(|| format!("enter {}", process.cwd.display()))?;
         check_inside()
+    }
+
+    /// Puts the seccomp filter on this process, and so on the program.
+    fn load_filter(&self) -> Result<()> {
+        match &self.process.seccomp {
+            Some(filter) => seccomp::load(&filter.program, filter.flags),
+            None => Ok(()),
+        }
+    }
+
+    /// With no_new_privs the filter needs no right, so it comes as late as it can: the program alone is under it.
+    pub(super) fn load_late_filter(&mut self) -> Result<()> {
+        match self.process.no_new_privileges {
+            true => self.load_filter(),
+            false => Ok(()),
+        }
     }
 
     /// setgroups(2) is refused in a user namespace that an unprivileged user made; without groups that is fine.

@@ -3,9 +3,9 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use super::{caps, limits, rlimits};
-use crate::bundle::config::{Personality, Process as Given, Text};
-use crate::error::{Error, Result};
+use super::{caps, limits, rlimits, seccomp};
+use crate::bundle::config::{Linux, Process as Given, Text};
+use crate::error::{Error, Result, WhileDoing};
 use crate::sys::sched::SchedAttr;
 
 /// What init will turn itself into.
@@ -27,6 +27,7 @@ pub(crate) struct Process {
     pub(crate) scheduler: Option<SchedAttr>,
     pub(crate) io_priority: Option<(u32, u32)>,
     pub(crate) personality: Option<u64>,
+    pub(crate) seccomp: Option<seccomp::Filter>,
 }
 
 /// A terminal of the container's own, and its size in characters (0 x 0: the default).
@@ -37,7 +38,9 @@ pub(crate) struct Terminal {
 }
 
 /// Plans the process; `create` and `run` need one (config.md: "This property is REQUIRED when start is called").
-pub(crate) fn plan(given: Option<&Given<'_>>, personality: Option<&Personality<'_>>) -> Result<Process> {
+///
+/// The filter and the personality belong to all processes of the container, so they stand elsewhere in the file.
+pub(crate) fn plan(given: Option<&Given<'_>>, linux: &Linux<'_>) -> Result<Process> {
     let Some(given) = given else {
         return Err(Error::invalid("config.json has no process"));
     };
@@ -66,7 +69,8 @@ pub(crate) fn plan(given: Option<&Given<'_>>, personality: Option<&Personality<'
         oom_score_adj: given.oom_score_adj,
         scheduler: given.scheduler.as_ref().map(limits::scheduler).transpose()?,
         io_priority: given.io_priority.as_ref().map(limits::io_priority).transpose()?,
-        personality: personality.map(limits::personality).transpose()?,
+        personality: linux.personality.as_ref().map(limits::personality).transpose()?,
+        seccomp: linux.seccomp.as_ref().map(seccomp::plan).transpose().while_doing(|| "linux.seccomp")?,
     })
 }
 
@@ -107,7 +111,7 @@ mod tests {
 
     fn of(json: &str) -> Result<Process> {
         let given: Given<'_> = serde_json::from_str(json).expect("parses");
-        plan(Some(&given), None)
+        plan(Some(&given), &Linux::default())
     }
 
     #[test]

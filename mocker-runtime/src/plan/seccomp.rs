@@ -1,0 +1,166 @@
+//! A seccomp profile to one BPF program (config-linux.md "Seccomp").
+//!
+//! The kernel runs a filter once for every system call number when it is attached, and again for every
+//! call, so its shape decides its cost: for each architecture this is a binary search over ranges of
+//! numbers with the same answer, and only the answers that depend on arguments look at them.
+//!
+//! ```text
+//!   architecture? ──> x86_64 ──> number < 200? ──> number < 60? ──> ... ──> answer
+//!                └──> i386   ──> ...                                  └──> arguments? ──> answer
+//!                └──> other: kill
+//! ```
+//!
+//! A kernel reports only the architectures of its own family, so only those are compiled in; the names of
+//! all others are checked and have nothing to say. The words of libseccomp are kept where profiles depend
+//! on them: a rule without conditions wins over rules with, a rule that says what the default says is
+//! none, names that the architecture does not have are skipped.
+
+mod answer;
+mod names;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use seccompiler::sock_filter;
+
+use crate::bundle::config::{Seccomp, SeccompRule, Text};
+use crate::error::{Error, Result, WhileDoing};
+use answer::{Answer, conditions};
+use names::{Family, Table};
+
+/// What is handed to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) program: Vec<sock_filter>,
+    /// `SECCOMP_FILTER_FLAG_*`
+    pub(crate) flags: u64,
+}
+
+const FLAG_LOG: u64 = 1 << 1;
+const FLAG_SPEC_ALLOW: u64 = 1 << 2;
+const FLAG_WAIT_KILLABLE_RECV: u64 = 1 << 5;
+/// `BPF_MAXINSNS` of linux/bpf_common.h.
+const MAX_LENGTH: usize = 4096;
+
+/// Plans the filter.
+pub(crate) fn plan(given: &Seccomp<'_>) -> Result<Filter> {
+    if given.listener_path.is_some() || given.listener_metadata.is_some() {
+        return Err(Error::unsupported("listenerPath is not supported yet"));
+    }
+    let default =
+        Answer::parse(&given.default_action, given.default_errno_ret).while_doing(|| "defaultAction")?;
+    let rules = parse_rules(&given.syscalls, default)?;
+    let families = families(&given.architectures)?;
+    let numbers: Vec<(u32, Vec<tree::Range>)> =
+        families.iter().map(|family| (family.audit, ranges(family, given, &rules, default))).collect();
+    let program = tree::program(&numbers);
+    if program.len() > MAX_LENGTH {
+        return Err(Error::invalid(format!(
+            "the filter has {} instructions, over {MAX_LENGTH}",
+            program.len()
+        )));
+    }
+    Ok(Filter { program, flags: flags(given.flags.as_deref())? })
+}
+
+/// Without the property, what the kernel did for everybody once; TSYNC is for programs with threads.
+fn flags(given: Option<&[Text<'_>]>) -> Result<u64> {
+    let Some(given) = given else { return Ok(FLAG_SPEC_ALLOW) };
+    given.iter().try_fold(0, |flags, name| match &**name {
+        "SECCOMP_FILTER_FLAG_TSYNC" => Ok(flags),
+        "SECCOMP_FILTER_FLAG_LOG" => Ok(flags | FLAG_LOG),
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | FLAG_SPEC_ALLOW),
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(flags | FLAG_WAIT_KILLABLE_RECV),
+        other => Err(Error::invalid(format!("unknown flag {other:?}"))),
+    })
+}
+
+/// The architectures of the profile that this machine's kernel can report, its own always among them.
+fn families(given: &[Text<'_>]) -> Result<Vec<Family>> {
+    let mut tables = vec![Table::NATIVE];
+    for name in given {
+        match Table::parse(name) {
+            None => return Err(Error::invalid(format!("unknown architecture {:?}", &**name))),
+            Some(Some(table)) if !tables.contains(&table) => tables.push(table),
+            Some(_) => {}
+        }
+    }
+    Ok(Family::all(&tables))
+}
+
+/// One system call's rule, after its words have been read.
+#[derive(Debug, Clone)]
+struct Rule<'a> {
+    names: &'a [Text<'a>],
+    answer: Answer,
+    /// Each a list of conditions that must all hold; empty: always
+    alternatives: Vec<Vec<seccompiler::SeccompCondition>>,
+}
+
+fn parse_rules<'a>(given: &'a [SeccompRule<'a>], default: Answer) -> Result<Vec<Rule<'a>>> {
+    let mut out = Vec::with_capacity(given.len());
+    for rule in given {
+        let answer = Answer::parse(&rule.action, rule.errno_ret).while_doing(|| "syscalls")?;
+        let alternatives = conditions(&rule.args).while_doing(|| "syscalls: args")?;
+        if answer != default {
+            out.push(Rule { names: &rule.names, answer, alternatives });
+        }
+    }
+    Ok(out)
+}
+
+/// What happens for one number: conditions in the order of the profile, then the rest.
+#[derive(Debug, Clone, Default)]
+struct Verdict {
+    always: Option<Answer>,
+    conditional: Vec<(Vec<seccompiler::SeccompCondition>, Answer)>,
+}
+
+/// The whole space of numbers of one audit architecture, in ranges.
+fn ranges(family: &Family, given: &Seccomp<'_>, rules: &[Rule<'_>], default: Answer) -> Vec<tree::Range> {
+    let mut out = tree::Ranges::new(Answer::KILL_THREAD);
+    for table in &family.tables {
+        let numbers = table.numbers();
+        let mut verdicts: BTreeMap<u32, Verdict> = BTreeMap::new();
+        for rule in rules {
+            for number in rule.names.iter().filter_map(|name| numbers.get(&**name)) {
+                let verdict = verdicts.entry(*number).or_default();
+                if rule.alternatives.is_empty() {
+                    verdict.always = Some(rule.answer);
+                } else {
+                    let alternatives = rule.alternatives.iter().map(|all| (all.clone(), rule.answer));
+                    verdict.conditional.extend(alternatives);
+                }
+            }
+        }
+        // Calls newer than the profile: a program must be able to see that they are not there.
+        let named = given.syscalls.iter().flat_map(|rule| &rule.names);
+        let newest = named.filter_map(|name| numbers.get(&**name)).max().copied();
+        let beyond = match newest {
+            Some(_) if !default.lets_pass() => Answer::NO_SYSCALL,
+            _ => default,
+        };
+        let space = table.space();
+        let newest = newest.unwrap_or(*space.end());
+        out.set(*space.start()..=newest, tree::Leaf::of(default));
+        if newest < *space.end() {
+            out.set(newest + 1..=*space.end(), tree::Leaf::of(beyond));
+        }
+        for (number, verdict) in verdicts {
+            out.set(number..=number, leaf(&verdict, default));
+        }
+    }
+    // A tracer that skips a call sets -1; that is no call of any table.
+    out.set(u32::MAX..=u32::MAX, tree::Leaf::of(default));
+    out.finish()
+}
+
+fn leaf(verdict: &Verdict, default: Answer) -> tree::Leaf {
+    match verdict.always {
+        Some(answer) => tree::Leaf::of(answer),
+        None => tree::Leaf::conditional(&verdict.conditional, default),
+    }
+}
+
+#[cfg(test)]
+mod tests;
