@@ -95,7 +95,6 @@ fn serve(dir: &Path, head: &str, http: &str) -> (Child, u16) {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "the registry is costly: one start serves all")]
 fn a_registry_with_tls_is_believed_only_with_its_authority() {
     let test = "a_registry_with_tls_is_believed_only_with_its_authority";
     let programs = ["docker-registry", "openssl", "htpasswd"].map(Need::Program);

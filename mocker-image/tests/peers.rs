@@ -112,7 +112,6 @@ fn a_debian_userland_with_a_layer_that_deletes_and_replaces_is_umocis_tree() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "the images are costly: one registry serves all")]
 fn zstd_and_gzip_give_the_same_debian_tree_and_an_index_is_resolved() {
     let test = "zstd_and_gzip_give_the_same_debian_tree_and_an_index_is_resolved";
     if skip(test, Need::Root) || skip(test, Need::Program("docker-registry")) {
