@@ -5,6 +5,7 @@
 //! child's, and only `sys` speaks to the kernel with its own hands. ARCHITECTURE.md tells the life of a
 //! create from one end to the other.
 
+mod abi;
 mod bundle;
 mod cgroup;
 mod cli;

@@ -17,9 +17,9 @@ pub(crate) mod seccomp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::abi::{Attr, Reach};
 use crate::bundle::config::{Config, Hooks, Linux};
 use crate::error::{Error, Result, WhileDoing};
-use crate::sys::mount::{Attr, Reach};
 
 /// Which cgroup hierarchies the host has: the only thing about the host that a plan depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

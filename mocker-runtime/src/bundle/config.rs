@@ -5,43 +5,10 @@
 //! property of runtime-spec 1.3, so that none can be dropped unseen: `check` and `plan` must each
 //! decide what becomes of it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-
-/// A string of the file: borrowed unless it holds an escape. (`Cow` alone borrows only at the top level.)
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
 
 /// A list that may be absent or `null`, both of which mean empty.
 fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
@@ -71,6 +38,12 @@ macro_rules! tables {
         }
     )* };
 }
+
+mod resources;
+mod text;
+
+pub(crate) use resources::{BlockIo, Cpu, DeviceRule, Memory, Resources, ThrottleDevice};
+pub(crate) use text::Text;
 
 tables! {
     /// The whole file.
@@ -283,86 +256,6 @@ tables! {
         #[serde(deserialize_with = "list")]
         flags: Vec<Text<'a>>,
     }
-
-    /// config-linux.md "Control groups".
-    Resources {
-        #[serde(borrow, deserialize_with = "map")]
-        unified: BTreeMap<Text<'a>, Text<'a>>,
-        #[serde(deserialize_with = "list")]
-        devices: Vec<DeviceRule<'a>>,
-        pids: Option<Pids>,
-        #[serde(rename = "blockIO")]
-        block_io: Option<BlockIo<'a>>,
-        cpu: Option<Cpu<'a>>,
-        #[serde(deserialize_with = "list")]
-        hugepage_limits: Vec<HugepageLimit<'a>>,
-        memory: Option<Memory>,
-        network: Option<Network<'a>>,
-        #[serde(deserialize_with = "map")]
-        rdma: BTreeMap<Text<'a>, Rdma>,
-    }
-
-    /// A rule of the device controller; no number means all.
-    DeviceRule {
-        allow: bool,
-        #[serde(borrow, rename = "type")]
-        kind: Option<Text<'a>>,
-        major: Option<i64>,
-        minor: Option<i64>,
-        access: Option<Text<'a>>,
-    }
-
-    /// Weights (10 to 1000) and throttles (a second).
-    BlockIo {
-        weight: Option<u16>,
-        leaf_weight: Option<u16>,
-        #[serde(deserialize_with = "list")]
-        weight_device: Vec<WeightDevice>,
-        #[serde(deserialize_with = "list")]
-        throttle_read_bps_device: Vec<ThrottleDevice>,
-        #[serde(deserialize_with = "list")]
-        throttle_write_bps_device: Vec<ThrottleDevice>,
-        #[serde(rename = "throttleReadIOPSDevice", deserialize_with = "list")]
-        throttle_read_iops_device: Vec<ThrottleDevice>,
-        #[serde(rename = "throttleWriteIOPSDevice", deserialize_with = "list")]
-        throttle_write_iops_device: Vec<ThrottleDevice>,
-    }
-
-    /// Shares, bandwidth (microseconds) and the processors.
-    Cpu {
-        shares: Option<u64>,
-        quota: Option<i64>,
-        burst: Option<u64>,
-        period: Option<u64>,
-        realtime_runtime: Option<i64>,
-        realtime_period: Option<u64>,
-        #[serde(borrow)]
-        cpus: Option<Text<'a>>,
-        mems: Option<Text<'a>>,
-        idle: Option<i64>,
-    }
-
-    /// A page size ("2MB") and its limit in bytes.
-    HugepageLimit {
-        #[serde(borrow)]
-        page_size: Text<'a>,
-        limit: u64,
-    }
-
-    /// The class of outgoing packets and priorities of interfaces.
-    Network {
-        #[serde(rename = "classID")]
-        class_id: Option<u32>,
-        #[serde(borrow, deserialize_with = "list")]
-        priorities: Vec<InterfacePriority<'a>>,
-    }
-
-    /// An interface of the runtime's network namespace and the priority of packets through it.
-    InterfacePriority {
-        #[serde(borrow)]
-        name: Text<'a>,
-        priority: u32,
-    }
 }
 
 /// A range of ids: inside, outside, how many.
@@ -382,57 +275,6 @@ pub(crate) struct IdMapping {
 pub(crate) struct TimeOffset {
     pub(crate) secs: i64,
     pub(crate) nanosecs: u32,
-}
-
-/// The number of tasks; zero and less mean no limit in config.json (runc's reading of the spec).
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Pids {
-    pub(crate) limit: Option<i64>,
-}
-
-/// A block device and its weights.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct WeightDevice {
-    pub(crate) major: i64,
-    pub(crate) minor: i64,
-    pub(crate) weight: Option<u16>,
-    pub(crate) leaf_weight: Option<u16>,
-}
-
-/// A block device and its rate a second, in bytes or operations.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct ThrottleDevice {
-    pub(crate) major: i64,
-    pub(crate) minor: i64,
-    pub(crate) rate: u64,
-}
-
-/// Bytes, where -1 means no limit; swappiness 0 to 100.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Memory {
-    pub(crate) limit: Option<i64>,
-    pub(crate) reservation: Option<i64>,
-    pub(crate) swap: Option<i64>,
-    pub(crate) kernel: Option<i64>,
-    #[serde(rename = "kernelTCP")]
-    pub(crate) kernel_tcp: Option<i64>,
-    pub(crate) swappiness: Option<u64>,
-    #[serde(rename = "disableOOMKiller")]
-    pub(crate) disable_oom_killer: Option<bool>,
-    pub(crate) use_hierarchy: Option<bool>,
-    pub(crate) check_before_update: Option<bool>,
-}
-
-/// Handles and objects of an RDMA device.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Rdma {
-    pub(crate) hca_handles: Option<u32>,
-    pub(crate) hca_objects: Option<u32>,
 }
 
 /// config.md "POSIX-platform Hooks". Owned: the record keeps the later ones.

@@ -7,8 +7,9 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::Init;
 use super::task::Task;
+use crate::abi::Reach;
 use crate::error::{Error, Kind, Result, WhileDoing};
-use crate::sys::mount::{self, Reach};
+use crate::sys::mount;
 use crate::sys::path::{self, Make};
 use crate::sys::{fd, tty};
 

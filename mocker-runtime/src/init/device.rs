@@ -8,10 +8,11 @@ use rustix::io::Errno;
 
 use super::Init;
 use super::rootfs::c_path;
+use crate::abi::Reach;
 use crate::error::{Error, Kind as ErrorKind, Result, WhileDoing};
 use crate::plan::devices::{Device, Kind, SYMLINKS};
 use crate::plan::mounts::What;
-use crate::sys::mount::{self, Reach};
+use crate::sys::mount;
 use crate::sys::path::{self, Make};
 
 /// Makes all nodes and links, unless the container's /dev is the host's, which is not ours to fill.

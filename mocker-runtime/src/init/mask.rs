@@ -7,9 +7,10 @@ use rustix::fs::{FileType, OFlags, makedev};
 use rustix::io::Errno;
 
 use super::Init;
+use crate::abi::Reach;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::mounts;
-use crate::sys::mount::{self, Reach};
+use crate::sys::mount;
 use crate::sys::path;
 
 /// Hides and write-protects. A path that is not there needs neither.

@@ -8,9 +8,10 @@ use rustix::fs::{CWD, OFlags};
 
 use super::Init;
 use super::rootfs::c_path;
+use crate::abi::Reach;
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::mounts::{Mount, What};
-use crate::sys::mount::{self, Reach};
+use crate::sys::mount;
 use crate::sys::path::{self, Make};
 
 mod cgroup;

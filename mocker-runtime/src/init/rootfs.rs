@@ -7,9 +7,10 @@ use rustix::fs::{CWD, OFlags};
 use rustix::io::Errno;
 
 use super::{Init, Switch};
+use crate::abi::{Attr, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::mounts;
-use crate::sys::mount::{self, Attr, Reach};
+use crate::sys::mount;
 use crate::sys::path;
 
 /// A mount of its own for the root file system, in a mount namespace from which nothing reaches the host.

@@ -1,8 +1,8 @@
 //! Scheduling, disk priority and personality: words to numbers.
 
+use crate::abi::SchedAttr;
 use crate::bundle::config::{IoPriority, Personality, Scheduler};
 use crate::error::{Error, Result};
-use crate::sys::sched::SchedAttr;
 
 /// sched(7).
 const POLICIES: [(&str, u32); 7] = [

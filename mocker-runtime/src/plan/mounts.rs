@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::abi::{Attr, Parameter, Reach};
 use crate::bundle::config::{Mount as Given, Text};
 use crate::error::{Error, Result};
-use crate::sys::mount::{Attr, Parameter, Reach};
 
 const RDONLY: u64 = 0x1;
 const NOSUID: u64 = 0x2;

@@ -4,9 +4,9 @@ use std::ffi::CString;
 use std::path::PathBuf;
 
 use super::{caps, limits, rlimits, seccomp};
+use crate::abi::SchedAttr;
 use crate::bundle::config::{Linux, Process as Given, Text};
 use crate::error::{Error, Result, WhileDoing};
-use crate::sys::sched::SchedAttr;
 
 /// What init will turn itself into.
 #[derive(Debug, Default)]

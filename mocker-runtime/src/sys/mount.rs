@@ -12,37 +12,8 @@ use rustix::mount::{
 };
 
 use super::check;
+use crate::abi::{Attr, Parameter, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
-
-/// How far a change of attributes reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// The mount itself
-    One,
-    /// It and all mounts below it
-    Tree,
-}
-
-/// `struct mount_attr` of linux/mount.h.
-#[repr(C)]
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Attr {
-    /// `MOUNT_ATTR_*` to set
-    pub(crate) set: u64,
-    /// `MOUNT_ATTR_*` to clear first
-    pub(crate) clear: u64,
-    /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE` or 0
-    pub(crate) propagation: u64,
-    /// The user namespace of an idmapped mount
-    pub(crate) userns_fd: u64,
-}
-
-impl Attr {
-    /// Nothing to change.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
 
 /// Changes the attributes of the mount that `mount` is the root of.
 pub(crate) fn set_attr(mount: BorrowedFd<'_>, attr: &Attr, reach: Reach) -> Result<()> {
@@ -82,9 +53,6 @@ pub(crate) fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, reach: Reach) -> Resu
     }
     open_tree(dir, path, flags).while_doing(|| format!("open_tree {path:?}"))
 }
-
-/// One parameter of a file system: a flag, or a key with a value.
-pub(crate) type Parameter = (String, Option<String>);
 
 /// A new file system, mounted nowhere yet. Says in the file system's own words what it dislikes.
 pub(crate) fn new_filesystem(

@@ -2,29 +2,8 @@
 #![expect(unsafe_code, reason = "sched_setattr and ioprio_set have no safe wrappers")]
 
 use super::check;
+use crate::abi::SchedAttr;
 use crate::error::{Result, WhileDoing};
-
-/// `struct sched_attr` of linux/sched/types.h, first version; times in nanoseconds.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct SchedAttr {
-    /// Its own length
-    pub(crate) size: u32,
-    /// `SCHED_*`
-    pub(crate) policy: u32,
-    /// `SCHED_FLAG_*`
-    pub(crate) flags: u64,
-    /// -20 to 19
-    pub(crate) nice: i32,
-    /// 1 to 99 for the real-time policies
-    pub(crate) priority: u32,
-    /// Of the deadline policy
-    pub(crate) runtime: u64,
-    /// Of the deadline policy
-    pub(crate) deadline: u64,
-    /// Of the deadline policy
-    pub(crate) period: u64,
-}
 
 /// Sets this thread's scheduling.
 pub(crate) fn set_scheduler(attr: &SchedAttr) -> Result<()> {

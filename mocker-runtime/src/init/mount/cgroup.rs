@@ -10,11 +10,12 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 
 use super::Maker;
+use crate::abi::{Attr, Reach};
 use crate::cgroup::Dir;
 use crate::error::{Result, WhileDoing};
 use crate::init::rootfs::c_path;
 use crate::plan::mounts::Mount;
-use crate::sys::mount::{self, Attr, Reach};
+use crate::sys::mount;
 use crate::sys::path::{self, Make};
 
 impl Maker<'_> {
