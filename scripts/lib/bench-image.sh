@@ -12,11 +12,11 @@ image=$(cat "$tmp/address")/debian:bookworm
 echo
 echo "unpack: Debian from a registry on loopback, nothing cached, down to config.json and rootfs"
 clean="rm -rf --one-file-system $tmp/out $tmp/store"
-printf 'mocker-image\t%s\t%s\t--root\t%s\tunpack\t%s\t%s\n' \
+printf 'mocker-image\t%s\t%s\t--quiet\t--root\t%s\tunpack\t%s\t%s\n' \
 	"$clean" "$bin/mocker-image" "$tmp/store" "$image" "$tmp/out" >"$tmp/unpack"
 if command -v skopeo umoci >/dev/null; then
 	printf '%s\t%s\tsh\t-c\tskopeo copy -q --src-tls-verify=false docker://%s oci:%s:x && umoci unpack --image %s:x %s\n' \
-		"$(skopeo --version | cut -d' ' -f1,3) + $(umoci --version | cut -d' ' -f1,3 | sed 1q)" \
+		"skopeo $(skopeo --version | cut -d' ' -f3) + umoci $(umoci --version | sed 's/.* //; s/[+-].*//; q')" \
 		"$clean" "$image" "$tmp/store" "$tmp/store" "$tmp/out" >>"$tmp/unpack"
 fi
 "$tmp/bench" $((rounds < 5 ? rounds : 5)) "$tmp/unpack"

@@ -8,6 +8,8 @@
 //! All contenders run in turn in every round, the first in the file being the one that the others are
 //! compared with. BEFORE is a shell command that is not measured (`-`: none). `{n}` in any word becomes
 //! the round's number. One round more, the first, warms up and is not counted.
+//!
+//! The kernel counts a process's peak from before its exec: what is below our own peak, about 2 MB, is shown as that.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -75,7 +77,9 @@ fn bench() -> Result<(), String> {
 
 fn run(words: &[String], round: usize) -> Result<Sample, String> {
     let words: Vec<String> = words.iter().map(|word| word.replace("{n}", &round.to_string())).collect();
-    let [name, before, program, arguments @ ..] = &words[..] else { return Err(format!("{words:?}: too short")) };
+    let [name, before, program, arguments @ ..] = &words[..] else {
+        return Err(format!("{words:?}: too short"));
+    };
     if before != "-" {
         let done = Command::new("sh").args(["-c", before]).status();
         done.ok().filter(|status| status.success()).ok_or_else(|| format!("{name}: {before} failed"))?;
