@@ -56,16 +56,38 @@ impl Cgroup {
 
     /// Makes the directories and writes all limits; leaves nothing behind when it fails.
     pub(crate) fn make(&mut self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
-        self.dirs.iter_mut().try_for_each(tree::make).and_then(|()| self.limit(plan, mode)).inspect_err(
-            |_| {
-                // Only what was made here; the error to report is the first one.
-                self.dirs.iter().filter(|dir| dir.made > 0).try_for_each(tree::remove).ok();
-            },
-        )
+        let result = self.make_dirs().and_then(|()| self.limit(plan, mode));
+        result.inspect_err(|_| {
+            // Only what was made here; the error to report is the first one.
+            self.dirs.iter().filter(|dir| dir.made > 0).try_for_each(tree::remove).ok();
+        })
+    }
+
+    /// An ordinary user goes without the hierarchies that they may not write to, as under runc; a limit that
+    /// needs one is an error then.
+    fn make_dirs(&mut self) -> Result<()> {
+        let rootless = !rustix::process::geteuid().is_root();
+        let mut made = Vec::with_capacity(self.dirs.len());
+        let mut result = Ok(());
+        for mut dir in std::mem::take(&mut self.dirs) {
+            result = result.and_then(|()| match tree::make(&mut dir) {
+                Err(error) if rootless && refused(&error) => Ok(()),
+                made_or_not => {
+                    made.push(dir);
+                    made_or_not
+                }
+            });
+        }
+        self.dirs = made;
+        result
     }
 
     fn limit(&self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
         plan.writes.iter().try_for_each(|write| self.write(write))?;
+        if !rustix::process::geteuid().is_root() {
+            // Device rules take rights that no ordinary user has; neither can a user's container make a device.
+            return Ok(());
+        }
         match mode {
             CgroupMode::V1 => self.write_device_lists(&plan.devices),
             CgroupMode::V2 => self.attach_device_program(&plan.devices),
@@ -259,6 +281,11 @@ fn read_at(dir: &Path, file: &str) -> std::result::Result<String, Errno> {
         rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let dir: BorrowedFd<'_> = dir.as_fd();
     read_file(dir, file)
+}
+
+/// True if the kernel said that this user may not.
+fn refused(error: &Error) -> bool {
+    [Errno::ACCESS, Errno::PERM, Errno::ROFS].into_iter().any(|errno| error.is_errno(errno))
 }
 
 /// An error for a cgroup that somebody else uses.

@@ -13,6 +13,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod exec;
 pub(crate) mod id;
+mod ids;
 pub(crate) mod record;
 pub(crate) mod start;
 pub(crate) mod status;

@@ -71,7 +71,6 @@ impl Plan {
         let linux = config.linux.as_ref().unwrap_or(&default);
         let namespaces = namespaces::plan(&linux.namespaces, &linux.time_offsets)?;
         let ids = ids::plan(&linux.uid_mappings, &linux.gid_mappings, &namespaces)?;
-        let owner = ids.as_ref().map_or((0, 0), ids::Maps::root_in_container);
         Ok(Self {
             oci_version: config.oci_version.to_string(),
             annotations: config.annotations.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
@@ -79,7 +78,7 @@ impl Plan {
             domainname: name("domainname", config.domainname.as_deref(), &namespaces)?,
             rootfs: rootfs(config, bundle)?,
             mounts: mounts::plan(&config.mounts, bundle)?,
-            devices: devices::plan(&linux.devices, owner)?,
+            devices: devices::plan(&linux.devices)?,
             masked: paths("maskedPaths", &linux.masked_paths)?,
             readonly: paths("readonlyPaths", &linux.readonly_paths)?,
             sysctl: sysctl(linux, &namespaces)?,

@@ -259,7 +259,7 @@ tables! {
 }
 
 /// A range of ids: inside, outside, how many.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IdMapping {
     #[serde(rename = "containerID")]

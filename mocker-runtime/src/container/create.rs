@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::id::ContainerId;
+use super::ids;
 use super::record::{Init as InitRecord, Record};
 use super::start::Gate;
 use super::status::Status;
@@ -175,12 +176,7 @@ impl Creation<'_> {
     fn prepare(&self, pid: i32, cgroup: &Cgroup) -> Result<()> {
         cgroup.add(pid)?;
         set_oom_score(pid, &self.plan.process)?;
-        if let Some(ids) = &self.plan.ids {
-            let proc = proc::Proc::open()?;
-            proc.write(&format!("{pid}/uid_map"), &ids.uid)?;
-            proc.write(&format!("{pid}/gid_map"), &ids.gid)?;
-        }
-        Ok(())
+        self.plan.ids.as_ref().map_or(Ok(()), |maps| ids::map(pid, maps))
     }
 
     /// Answers init until it is ready.

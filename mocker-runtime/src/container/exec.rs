@@ -104,7 +104,8 @@ impl Entry<'_> {
     fn spawn(&self, init: std::os::fd::OwnedFd, settings: Settings) -> Result<Running> {
         let (ours, theirs) = sync::pair()?;
         let switched = Switched::follow(&init, &self.namespaces)?;
-        let target = Target { init, namespaces: self.namespaces.all() & !(libc::CLONE_NEWPID as u64) };
+        let user = self.namespaces.has(libc::CLONE_NEWUSER);
+        let target = Target { init, namespaces: self.namespaces.all() & !switched.entered(), user };
         let cgroup = self.cgroup.open_unified()?;
         let side = match clone::clone3(0, cgroup.as_ref().map(AsFd::as_fd)) {
             // The container has handed controllers down, so its processes are below; join its init there.

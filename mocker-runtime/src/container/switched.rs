@@ -10,45 +10,65 @@ use crate::plan::namespaces::Namespaces;
 use crate::sys::{ns, path, proc};
 
 /// Namespaces that a child can only be born into if its parent asks for them first: pid and time.
-pub(super) struct Switched(Vec<(u64, OwnedFd)>);
+#[derive(Default)]
+pub(super) struct Switched {
+    /// This process's own, to go back to
+    own: Vec<(u64, OwnedFd)>,
+    /// `CLONE_NEW*` of those that the child is born into
+    entered: u64,
+}
 
 impl Switched {
     /// For a new container.
     pub(super) fn enter(wanted: &Namespaces) -> Result<Self> {
-        let mut own = Self(Vec::new());
+        let mut switched = Self::default();
         if let Some(target) = wanted.path(libc::CLONE_NEWPID) {
-            own.keep("pid", libc::CLONE_NEWPID)?;
+            switched.keep("pid", libc::CLONE_NEWPID)?;
             join(target, libc::CLONE_NEWPID)?;
         }
         if wanted.makes(libc::CLONE_NEWTIME) {
-            own.keep("time", libc::CLONE_NEWTIME)?;
+            switched.keep("time", libc::CLONE_NEWTIME)?;
             ns::unshare(libc::CLONE_NEWTIME as u64)?;
             if !wanted.time_offsets.is_empty() {
                 proc::Proc::open()?.write_self("timens_offsets", &wanted.time_offsets)?;
             }
         }
-        Ok(own)
+        Ok(switched)
     }
 
     /// For one more process of a container.
     pub(super) fn follow(init: &OwnedFd, namespaces: &Namespaces) -> Result<Self> {
-        let mut own = Self(Vec::new());
-        if namespaces.has(libc::CLONE_NEWPID) {
-            own.keep("pid", libc::CLONE_NEWPID)?;
-            ns::join_all(init.as_fd(), libc::CLONE_NEWPID as u64)?;
+        let mut switched = Self::default();
+        let rootless = !rustix::process::geteuid().is_root();
+        if rootless && namespaces.has(libc::CLONE_NEWUSER) {
+            // The rights to enter the others come with this one, and there is no way back, nor need of one.
+            ns::join_all(init.as_fd(), libc::CLONE_NEWUSER as u64)?;
+            switched.entered |= libc::CLONE_NEWUSER as u64;
         }
-        Ok(own)
+        if namespaces.has(libc::CLONE_NEWPID) {
+            if !rootless {
+                switched.keep("pid", libc::CLONE_NEWPID)?;
+            }
+            ns::join_all(init.as_fd(), libc::CLONE_NEWPID as u64)?;
+            switched.entered |= libc::CLONE_NEWPID as u64;
+        }
+        Ok(switched)
     }
 
     fn keep(&mut self, file: &str, flag: i32) -> Result<()> {
         let fd = path::open(&Path::new("/proc/self/ns").join(file), OFlags::RDONLY)?;
-        self.0.push((flag as u64, fd));
+        self.own.push((flag as u64, fd));
         Ok(())
+    }
+
+    /// `CLONE_NEW*` of the namespaces that the child need not join itself.
+    pub(super) fn entered(&self) -> u64 {
+        self.entered
     }
 
     /// Back to where this process was, for the hooks that it starts.
     pub(super) fn leave(self) -> Result<()> {
-        self.0.into_iter().try_for_each(|(flag, fd)| ns::join(fd.as_fd(), flag))
+        self.own.into_iter().try_for_each(|(flag, fd)| ns::join(fd.as_fd(), flag))
     }
 }
 

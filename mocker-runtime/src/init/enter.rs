@@ -16,8 +16,10 @@ use crate::sys::{clone, ids, ns, path, tty};
 pub(crate) struct Target {
     /// The container's init
     pub(crate) init: OwnedFd,
-    /// `CLONE_NEW*` of the namespaces that the container does not share with the runtime, without pid
+    /// `CLONE_NEW*` of the namespaces that are still to be joined
     pub(crate) namespaces: u64,
+    /// Whether the container has a user namespace, whose root the process has to become
+    pub(crate) user: bool,
 }
 
 /// Everything that the steps share.
@@ -64,12 +66,9 @@ fn begin(enter: &mut Enter<'_>) -> Result<()> {
 }
 
 fn join(enter: &mut Enter<'_>) -> Result<()> {
-    let Target { init, namespaces } = &enter.target;
+    let Target { init, namespaces, user } = &enter.target;
     ns::join_all(init.as_fd(), *namespaces)?;
-    match namespaces & libc::CLONE_NEWUSER as u64 {
-        0 => Ok(()),
-        _ => ids::set_ids(0, 0),
-    }
+    if *user { ids::set_ids(0, 0) } else { Ok(()) }
 }
 
 fn set_up_terminal(enter: &mut Enter<'_>) -> Result<()> {

@@ -15,7 +15,7 @@ pub(crate) struct Device {
     pub(crate) minor: u32,
     /// Permission bits
     pub(crate) mode: u32,
-    /// As the runtime sees it: user and group on the host
+    /// User and group as the container numbers them
     pub(crate) owner: (u32, u32),
 }
 
@@ -46,23 +46,23 @@ pub(crate) const SYMLINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Plans the default devices and those of the file, which win; `root` is the container's root on the host.
-pub(crate) fn plan(given: &[Given<'_>], root: (u32, u32)) -> Result<Vec<Device>> {
-    let own: Vec<Device> = given.iter().map(|device| plan_one(device, root)).collect::<Result<_>>()?;
+/// Plans the default devices and those of the file, which win.
+pub(crate) fn plan(given: &[Given<'_>]) -> Result<Vec<Device>> {
+    let own: Vec<Device> = given.iter().map(plan_one).collect::<Result<_>>()?;
     let default = DEFAULT.iter().map(|(path, major, minor)| Device {
         path: PathBuf::from(path),
         kind: Kind::Char,
         major: *major,
         minor: *minor,
         mode: 0o666,
-        owner: root,
+        owner: (0, 0),
     });
     let mut all: Vec<Device> = default.filter(|d| !own.iter().any(|o| o.path == d.path)).collect();
     all.extend(own);
     Ok(all)
 }
 
-fn plan_one(given: &Given<'_>, root: (u32, u32)) -> Result<Device> {
+fn plan_one(given: &Given<'_>) -> Result<Device> {
     let path = &*given.path;
     if !path.starts_with('/') {
         return Err(Error::invalid(format!("linux.devices: the path {path:?} is not absolute")));
@@ -87,7 +87,7 @@ fn plan_one(given: &Given<'_>, root: (u32, u32)) -> Result<Device> {
         major: number("major", given.major)?,
         minor: number("minor", given.minor)?,
         mode: given.file_mode.unwrap_or(0o666) & 0o7777,
-        owner: (given.uid.unwrap_or(root.0), given.gid.unwrap_or(root.1)),
+        owner: (given.uid.unwrap_or(0), given.gid.unwrap_or(0)),
     })
 }
 
@@ -97,7 +97,7 @@ mod tests {
 
     fn of(json: &str) -> Result<Vec<Device>> {
         let given: Vec<Given<'_>> = serde_json::from_str(json).expect("parses");
-        plan(&given, (0, 0))
+        plan(&given)
     }
 
     #[test]

@@ -4,20 +4,36 @@ use super::namespaces::Namespaces;
 use crate::bundle::config::IdMapping;
 use crate::error::{Error, Result};
 
-/// The text of both map files.
+/// Both mappings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Maps {
-    /// For /proc/PID/uid_map
-    pub(crate) uid: String,
-    /// For /proc/PID/gid_map
-    pub(crate) gid: String,
-    root: (u32, u32),
+    pub(crate) uids: Map,
+    pub(crate) gids: Map,
 }
 
-impl Maps {
-    /// Who the container's root is on the host.
-    pub(crate) fn root_in_container(&self) -> (u32, u32) {
-        self.root
+/// The ranges of one kind of id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Map(Vec<IdMapping>);
+
+impl Map {
+    /// The kernel's form: inside, outside, how many.
+    pub(crate) fn text(&self) -> String {
+        self.0.iter().map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size)).collect()
+    }
+
+    /// The same numbers as words for newuidmap(1) and newgidmap(1).
+    pub(crate) fn words(&self) -> Vec<String> {
+        self.0.iter().flat_map(|m| [m.container_id, m.host_id, m.size]).map(|n| n.to_string()).collect()
+    }
+
+    /// True if this is one id, the given one of the host: all that the kernel lets an ordinary user map.
+    pub(crate) fn is_only(&self, host_id: u32) -> bool {
+        matches!(self.0[..], [IdMapping { host_id: only, size: 1, .. }] if only == host_id)
+    }
+
+    /// Whether the container's root is among them.
+    fn has_root(&self) -> bool {
+        self.0.iter().any(|m| m.container_id == 0 && m.size > 0)
     }
 }
 
@@ -35,25 +51,13 @@ pub(crate) fn plan(uids: &[IdMapping], gids: &[IdMapping], namespaces: &Namespac
             "a new user namespace needs both linux.uidMappings and linux.gidMappings",
         ));
     }
-    let (Some(uid), Some(gid)) = (on_host(uids, 0), on_host(gids, 0)) else {
-        return Err(Error::invalid(
-            "linux.uidMappings and linux.gidMappings must both map 0 of the container",
-        ));
-    };
-    Ok(Some(Maps { uid: text(uids), gid: text(gids), root: (uid, gid) }))
-}
-
-/// The kernel's form: inside, outside, how many.
-fn text(mappings: &[IdMapping]) -> String {
-    mappings.iter().map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size)).collect()
-}
-
-/// What an id of the container is on the host.
-fn on_host(mappings: &[IdMapping], id: u32) -> Option<u32> {
-    mappings
-        .iter()
-        .find(|m| id >= m.container_id && id - m.container_id < m.size)
-        .and_then(|m| m.host_id.checked_add(id - m.container_id))
+    let maps = Maps { uids: Map(uids.to_vec()), gids: Map(gids.to_vec()) };
+    match maps.uids.has_root() && maps.gids.has_root() {
+        true => Ok(Some(maps)),
+        false => {
+            Err(Error::invalid("linux.uidMappings and linux.gidMappings must both map 0 of the container"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -66,8 +70,9 @@ mod tests {
     fn a_mapping_becomes_the_kernels_line() {
         let user = Namespaces { new: libc::CLONE_NEWUSER as u64, ..Namespaces::default() };
         let maps = plan(&[MAP], &[MAP], &user).expect("plans").expect("is there");
-        assert_eq!(maps.uid, "0 100000 65536\n");
-        assert_eq!(maps.root_in_container(), (100_000, 100_000));
+        assert_eq!(maps.uids.text(), "0 100000 65536\n");
+        assert_eq!(maps.gids.words(), ["0", "100000", "65536"]);
+        assert!(!maps.uids.is_only(100_000));
     }
 
     #[test]
