@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod default;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

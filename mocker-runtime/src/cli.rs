@@ -8,6 +8,7 @@ mod list;
 mod pause;
 mod ps;
 mod run;
+mod spec;
 mod start;
 mod state;
 
@@ -68,6 +69,7 @@ enum Command {
     Ps(ps::Ps),
     Resume(pause::Resume),
     Run(run::Run),
+    Spec(spec::Spec),
     Start(start::Start),
     State(state::State),
 }
@@ -105,6 +107,7 @@ impl Cli {
             Command::Resume(resume) => resume.run(&root).map(|()| 0),
             Command::Kill(kill) => kill.run(&root).map(|()| 0),
             Command::Run(run) => run.run(&root),
+            Command::Spec(spec) => spec.run().map(|()| 0),
             Command::Start(start) => start.run(&root).map(|()| 0),
             Command::State(state) => state.run(&root).map(|()| 0),
         }
