@@ -9,6 +9,7 @@ mod pause;
 mod ps;
 mod run;
 mod spec;
+mod spelling;
 mod start;
 mod state;
 
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::container::Root;
 use crate::error::{Error, Result, WhileDoing};
@@ -76,7 +77,8 @@ enum Command {
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words = spelling::respell(std::env::args_os().collect(), Cli::command);
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
