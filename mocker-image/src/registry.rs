@@ -12,10 +12,12 @@ mod auth;
 mod challenge;
 mod client;
 mod resolve;
+pub(crate) mod retry;
 mod tls;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -105,6 +107,8 @@ impl Registry {
         if status.is_success() {
             return Ok(response);
         }
+        let (stranger, later) =
+            (self.client.stranger(&response), retry::when(response.headers(), SystemTime::now()));
         let problems =
             self.body(response).await.ok().and_then(|b| serde_json::from_slice::<Problems>(&b).ok());
         let problem = problems.and_then(|p| p.errors.into_iter().next()).unwrap_or_default();
@@ -114,9 +118,20 @@ impl Registry {
                 Error::new(Kind::NotFound, format!("the registry {host} has no repository {}", self.path))
             }
             (StatusCode::NOT_FOUND, _) => Error::new(Kind::NotFound, missing()),
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => self.client.denied(),
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => match stranger {
+                Some(other) => {
+                    let what = format!("the registry {host} redirects to {other}, which answers {status}");
+                    Error::new(Kind::Denied, what)
+                }
+                None => self.client.denied(),
+            },
             (StatusCode::TOO_MANY_REQUESTS, _) => {
-                Error::new(Kind::Unreachable, format!("the registry {host} takes no more requests for now"))
+                let what = format!("the registry {host} takes no more requests for now");
+                let e = Error::new(Kind::Unreachable, what);
+                match later {
+                    Some(wait) => e.hint(format!("it says to come back in {} seconds", wait.as_secs())),
+                    None => e,
+                }
             }
             _ => {
                 let words =

@@ -37,6 +37,15 @@ struct Tls {
 
 impl Tls {
     fn start(artifact: &Artifact) -> Self {
+        Self::start_with(artifact, "")
+    }
+
+    /// One that also wants a certificate of the client, which lies in `client` with its key.
+    fn start_for_known_clients(artifact: &Artifact) -> Self {
+        Self::start_with(artifact, "    clientcas:\n      - DIR/ca.crt\n")
+    }
+
+    fn start_with(artifact: &Artifact, clients: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| quoted(&dir.path().join(name));
         let make = format!(
@@ -44,6 +53,10 @@ impl Tls {
              && openssl req -newkey rsa:2048 -nodes -subj /CN=registry.test -keyout key.pem -out csr.pem 2>>log \
              && printf 'subjectAltName=DNS:registry.test,DNS:localhost,IP:127.0.0.1' > ext \
              && openssl x509 -req -in csr.pem -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem 2>>log \
+             && openssl req -newkey rsa:2048 -nodes -subj /CN=client -keyout own.key -out own.csr 2>>log \
+             && openssl x509 -req -in own.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out own.cert 2>>log \
+             && mkdir client old && cp ca.crt own.cert own.key client && cp own.key old \
+             && openssl x509 -req -in own.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out old/own.cert 2>>log \
              && htpasswd -Bbn user secret > htpasswd && mkdir certs && cp ca.crt certs",
             quoted(dir.path())
         );
@@ -53,7 +66,9 @@ impl Tls {
         let open = serve(dir.path(), &format!("version: 0.1\n{storage}"), "");
         push(artifact, &format!("127.0.0.1:{}", open.1), "app", "v1").unwrap();
         end(open.0);
-        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", at("cert.pem"), at("key.pem"));
+        let clients = clients.replace("DIR", dir.path().to_str().unwrap());
+        let tls =
+            format!("  tls:\n    certificate: {}\n    key: {}\n{clients}", at("cert.pem"), at("key.pem"));
         let auth = format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", at("htpasswd"));
         let (child, port) = serve(dir.path(), &format!("version: 0.1\n{storage}{auth}"), &tls);
         Self { child, port, dir }
@@ -150,6 +165,34 @@ fn a_registry_with_tls_is_believed_only_with_its_authority() {
     ))
     .ok();
     script(&format!("{names} {}", pull(&format!("{creds} --tls-verify=false"), "registry.test"))).ok();
+}
+
+#[test]
+fn a_registry_that_wants_a_certificate_of_the_client_gets_it() {
+    let test = "a_registry_that_wants_a_certificate_of_the_client_gets_it";
+    if ["docker-registry", "openssl", "htpasswd"].into_iter().any(|name| skip(test, Need::Program(name))) {
+        return;
+    }
+    let tls = Tls::start_for_known_clients(&image());
+    let place = Place::new();
+    let pull = |dir: &str| {
+        let (dir, reference) = (tls.dir.path().join(dir), format!("127.0.0.1:{}/app:v1", tls.port));
+        let words = ["pull", "--creds", "user:secret", "--cert-dir", dir.to_str().unwrap(), &reference];
+        place.run(&words)
+    };
+    let error = pull("certs").error();
+    assert!(error.contains(&format!("ask 127.0.0.1:{}: TLS: ", tls.port)), "{error}");
+    pull("client").ok();
+    // A certificate of version 1, as openssl makes it without extensions.
+    let error = pull("old").error();
+    let place = tls.dir.path().join("old");
+    let want = format!("use the client certificate in {}: UnsupportedCertVersion", place.display());
+    assert!(error.ends_with(&want), "{error}");
+    std::fs::remove_file(tls.dir.path().join("client/own.key")).unwrap();
+    let error = pull("client").error();
+    let key = tls.dir.path().join("client/own.key");
+    let want = format!("read the client certificate {}: No such file or directory", key.display());
+    assert!(error.ends_with(&want), "{error}");
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Response;
+
 use super::Descriptor;
 use crate::error::{Error, Kind, Result};
+use crate::registry::retry::{Backoff, is_broken};
 use crate::registry::{Registry, starts_at};
 use crate::store::Store;
 use crate::store::partial::{Claim, Partial, Progress};
 
-/// How often a broken download is taken up again.
-const RETRIES: u32 = 3;
 /// How long to wait before asking again whether another program is done with a blob.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -41,24 +42,36 @@ pub(super) async fn download(
             Claim::Busy => tokio::time::sleep(POLL).await,
         }
     };
-    let mut tries = 0;
-    while let Err(e) = receive(registry, descriptor, &mut partial).await {
-        tries += 1;
-        if e.kind() != Kind::Unreachable || tries > RETRIES {
-            return Err(e);
+    let mut backoff = Backoff::default();
+    loop {
+        let have = partial.len();
+        if have == descriptor.size && have > 0 {
+            break;
         }
-        tokio::time::sleep(POLL * 4_u32.pow(tries)).await;
+        // Asking tries again by itself.
+        let response = registry.blob(&descriptor.digest, have).await?;
+        let Err(e) = receive(registry, response, descriptor, &mut partial).await else {
+            break;
+        };
+        if partial.len() > have {
+            backoff = Backoff::default();
+        }
+        match backoff.next().filter(|_| e.kind() == Kind::Unreachable || is_broken(&e)) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(e),
+        }
     }
     partial.commit(store, descriptor)
 }
 
-/// One request for what is missing of a blob.
-async fn receive(registry: &Registry, descriptor: &Descriptor, partial: &mut Partial) -> Result<()> {
+/// Takes an answer's bytes, but for those that are here already.
+async fn receive(
+    registry: &Registry,
+    mut response: Response,
+    descriptor: &Descriptor,
+    partial: &mut Partial,
+) -> Result<()> {
     let have = partial.len();
-    if have == descriptor.size && have > 0 {
-        return Ok(());
-    }
-    let mut response = registry.blob(&descriptor.digest, have).await?;
     let start = starts_at(&response, have);
     if let Some(offered) = response.content_length()
         && start + offered != descriptor.size

@@ -8,6 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::challenge::Challenge;
+use super::retry::{self, Backoff};
 use super::{Settings, is_loopback, resolve, tls};
 use crate::error::{Context, Error, Kind, Result};
 
@@ -107,7 +108,8 @@ impl Client {
             }
         };
         let response = self.sent(request()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        // Who stands behind a redirect has no say in whom we tell our credentials (CVE-2019-10214).
+        if response.status() != StatusCode::UNAUTHORIZED || self.stranger(&response).is_some() {
             return Ok(response);
         }
         let offers = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
@@ -119,9 +121,42 @@ impl Client {
         self.sent(request()).await
     }
 
-    /// Sends one request as it is.
+    /// Sends one request as it is, again if the answer is one that passes by.
     pub(super) async fn sent(&self, request: RequestBuilder) -> Result<Response> {
-        request.send().await.map_err(|e| told(&e)).while_doing(|| format!("ask {}", self.host))
+        let mut backoff = Backoff::default();
+        loop {
+            let response = self.reached(&request, &mut backoff).await?;
+            match backoff.after(&response) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Ok(response),
+            }
+        }
+    }
+
+    /// Any answer to a request, which is sent again where a connection breaks.
+    async fn reached(&self, request: &RequestBuilder, backoff: &mut Backoff) -> Result<Response> {
+        loop {
+            let copy = request.try_clone();
+            let copy = copy.ok_or_else(|| Error::new(Kind::Internal, "a request that cannot be repeated"))?;
+            let failed = match copy.send().await {
+                Ok(response) => return Ok(response),
+                Err(e) => e,
+            };
+            let e = told(&failed);
+            let ended = failed.is_request() && !failed.is_connect() && !failed.is_timeout();
+            match backoff.next().filter(|_| ended || retry::is_broken(&e)) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(e.step(format!("ask {}", self.host))),
+            }
+        }
+    }
+
+    /// The other host, where a redirect led to one.
+    pub(super) fn stranger(&self, response: &Response) -> Option<String> {
+        let place = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()));
+        let (own, other) = (self.base().ok()?, response.url());
+        let named = || other.port().map_or_else(String::new, |port| format!(":{port}"));
+        (place(&own) != place(other)).then(|| format!("{}{}", other.host_str().unwrap_or_default(), named()))
     }
 
     /// The next bytes of a body.
@@ -135,7 +170,8 @@ impl Client {
         let order = if is_loopback(&self.host) { ["http", "https"] } else { ["https", "http"] };
         let mut first = None;
         for scheme in order {
-            let asked = self.sent(self.http.get(self.url(scheme, "/v2/")?)).await;
+            let request = self.http.get(self.url(scheme, "/v2/")?);
+            let asked = self.reached(&request, &mut Backoff::default()).await;
             match asked {
                 // Go's TLS server tells a plain request so.
                 Ok(response) if scheme == "http" && response.status() == StatusCode::BAD_REQUEST => {}

@@ -33,10 +33,13 @@ pub(super) fn config(lax: Option<&str>, cert_dir: Option<PathBuf>) -> Result<Cli
     let builder = builder.with_safe_default_protocol_versions().map_err(|e| told(&e))?;
     let lax = lax.and_then(|host| ServerName::try_from(bare(host).to_owned()).ok());
     let own = cert_dir.as_deref().map(client_certificate).transpose()?.flatten();
+    let place = cert_dir.as_deref().unwrap_or(Path::new("")).display().to_string();
     let verifier = Arc::new(Lazy { provider, lax, cert_dir, roots: OnceLock::new() });
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     match own {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| told(&e)),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|e| told(&e).step(format!("use the client certificate in {place}"))),
         None => Ok(builder.with_no_client_auth()),
     }
 }
