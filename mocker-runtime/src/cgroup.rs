@@ -111,6 +111,8 @@ impl Cgroup {
             )));
         };
         match write_file(&dir.path, file, value) {
+            // No limit is what there is without the controller.
+            Err(Errno::NOENT) if value == "max" => Ok(()),
             Err(Errno::NOENT) => Err(Error::unsupported(format!(
                 "set {file} to {value}: cgroup {} has no such file, since controller {controller:?} or a \
                  feature of it is not available there",

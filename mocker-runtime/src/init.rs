@@ -56,6 +56,8 @@ pub(crate) struct Init<'a> {
     task: Task<'a>,
     /// The root of the container's root mount
     root: Option<OwnedFd>,
+    /// Whether the runtime was started in a chroot
+    chrooted: bool,
 }
 
 /// A step's name, as errors tell it, and what it does.
@@ -101,7 +103,7 @@ pub(crate) fn run(plan: &Plan, record: Option<Record>, sync: End, gate: Option<G
         (keyring == Keyring::New).then(|| record.as_ref().map(|record| record.id.clone())).flatten();
     match (record, Task::new(&plan.process, sync, Settings { console, preserve_fds, keyring })) {
         (Some(record), Ok(task)) => {
-            let mut init = Init { plan, record, gate, switch, task, root: None };
+            let mut init = Init { plan, record, gate, switch, task, root: None, chrooted: false };
             if let Err(error) = run_steps(&mut init, STEPS) {
                 init.task.fail(error);
             } else if let Err(error) = run_steps(&mut init, LAST) {

@@ -185,3 +185,37 @@ fn list_shows_every_container_of_its_root() {
     bundle.call(&["delete", "--force", &other]).ok();
     assert_eq!(bundle.call(&["list", "-f", "json"]).ok().matches("\"id\"").count(), 1);
 }
+
+#[test]
+fn a_runtime_in_a_chroot_makes_containers_that_nobody_leaves_by_exec() {
+    if skip("a_runtime_in_a_chroot_makes_containers_that_nobody_leaves_by_exec", Need::Root) {
+        return;
+    }
+    // The bundle's own root file system serves as the chroot: it has a shell, and gets the runtime and itself.
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.write();
+    let chroot = bundle.rootfs("");
+    fs::copy(common::RUNTIME, chroot.join("bin/runtime")).unwrap();
+    for dir in ["proc", "sys", "dev", "inner/rootfs/bin"] {
+        fs::create_dir_all(chroot.join(dir)).unwrap();
+    }
+    fs::copy(bundle.path().join("config.json"), chroot.join("inner/config.json")).unwrap();
+    for name in ["busybox", "sh", "sleep", "ls", "test"] {
+        fs::copy(chroot.join("bin/busybox"), chroot.join("inner/rootfs/bin").join(name)).unwrap();
+    }
+    fs::write(chroot.join("inner/rootfs/inside"), "").unwrap();
+    let line = format!(
+        "set -e; mount --bind {0} {0}; for d in proc sys dev; do mount --rbind /$d {0}/$d; done
+         rt='chroot {0} /bin/runtime --root /run'
+         $rt create -b /inner {1}; $rt start {1}; $rt exec {1} test -e /inside && echo inside
+         $rt delete --force {1}",
+        chroot.to_string_lossy().trim_end_matches('/'),
+        bundle.id
+    );
+    let open = |name: &str| fs::File::create(bundle.path().join(name)).unwrap();
+    let mut shell = conformance::host::in_mount_namespace("sh");
+    let status = shell.args(["-c", &line]).stdout(open("out")).stderr(open("err")).status().unwrap();
+    let said = fs::read_to_string(bundle.path().join("err")).unwrap();
+    assert!(status.success(), "{said}");
+    assert_eq!(bundle.output(), "inside\n", "{said}");
+}

@@ -15,6 +15,7 @@ use crate::sys::path;
 
 /// A mount of its own for the root file system, in a mount namespace from which nothing reaches the host.
 pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
+    init.chrooted = leave_chroot(init)?;
     let (attr, reach) = init.plan.rootfs.propagation;
     let source = &init.plan.rootfs.path;
     mount::set_attr_at(CWD, c"/", &attr, reach)?;
@@ -39,6 +40,22 @@ pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A runtime that was started in a chroot has a root that is not its mount namespace's. pivot_root would leave
+/// that one in place, and whoever enters the namespace later (`exec`) would stand in the host's root. So the
+/// real root is found here, cut off from the host, and left again until the container's takes its place.
+fn leave_chroot(init: &Init<'_>) -> Result<bool> {
+    let chroot = path::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+    init.task.proc.enter_own_mounts()?;
+    if path::is_same_mount(&chroot, CWD)? {
+        return Ok(false);
+    }
+    let slave = Attr { propagation: libc::MS_SLAVE, ..Attr::default() };
+    mount::set_attr_at(CWD, c"/", &slave, Reach::Tree)?;
+    rustix::process::fchdir(&chroot).while_doing(|| "go back to the chroot")?;
+    rustix::process::chroot(c".").while_doing(|| "go back to the chroot")?;
+    Ok(true)
+}
+
 /// Makes the mount that the root file system lies in private, so that what is mounted on it stays here
 /// (and pivot_root works), even where the rest shall stay shared.
 fn isolate(source: &Path) -> Result<()> {
@@ -56,6 +73,9 @@ fn isolate(source: &Path) -> Result<()> {
 /// Makes it the root of this mount namespace.
 pub(super) fn enter(init: &mut Init<'_>) -> Result<()> {
     let root = init.root()?;
+    if init.chrooted {
+        init.task.proc.enter_own_mounts()?;
+    }
     match init.switch {
         Switch::Pivot => mount::pivot_root(root)?,
         Switch::Move => move_root(init)?,

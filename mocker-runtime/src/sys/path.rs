@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat2};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, WhileDoing};
@@ -144,6 +144,16 @@ pub(crate) fn open_parent(root: impl AsFd, path: &Path) -> Result<(OwnedFd, &OsS
         return Err(Error::invalid(format!("{} has no parent directory", path.display())));
     };
     Ok((open_or_make(root, parent, Make::Dir)?, name))
+}
+
+/// True if an open path and a directory are on the same mount, at the same place.
+pub(crate) fn is_same_mount(a: impl AsFd, b: impl AsFd) -> Result<bool> {
+    let look = |fd: BorrowedFd<'_>| {
+        let wanted = StatxFlags::MNT_ID | StatxFlags::INO;
+        rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted).while_doing(|| "statx")
+    };
+    let (a, b) = (look(a.as_fd())?, look(b.as_fd())?);
+    Ok((a.stx_mnt_id, a.stx_ino) == (b.stx_mnt_id, b.stx_ino))
 }
 
 /// True if an open path is a directory.

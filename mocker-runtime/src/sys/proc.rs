@@ -47,6 +47,14 @@ impl Proc {
             .while_doing(|| format!("write {text:?} to /proc/{path}"))
     }
 
+    /// Enters this process's own mount namespace again, which makes its root the namespace's, and the working
+    /// directory too.
+    pub(crate) fn enter_own_mounts(&self) -> Result<()> {
+        let own = rustix::fs::openat(&self.0, "self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .while_doing(|| "open /proc/self/ns/mnt")?;
+        super::ns::join(own.as_fd(), libc::CLONE_NEWNS as u64)
+    }
+
     /// Reads a small file below /proc.
     pub(crate) fn read(&self, file: &str) -> std::result::Result<String, rustix::io::Errno> {
         let fd = rustix::fs::openat(&self.0, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
