@@ -8,6 +8,7 @@ mod detect;
 mod device;
 mod freeze;
 mod tree;
+mod update;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};

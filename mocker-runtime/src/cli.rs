@@ -12,6 +12,7 @@ mod spec;
 mod spelling;
 mod start;
 mod state;
+mod update;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -73,6 +74,7 @@ enum Command {
     Spec(spec::Spec),
     Start(start::Start),
     State(state::State),
+    Update(update::Update),
 }
 
 /// The whole program.
@@ -112,6 +114,7 @@ impl Cli {
             Command::Spec(spec) => spec.run().map(|()| 0),
             Command::Start(start) => start.run(&root).map(|()| 0),
             Command::State(state) => state.run(&root).map(|()| 0),
+            Command::Update(update) => update.run(&root).map(|()| 0),
         }
     }
 }

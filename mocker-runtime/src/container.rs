@@ -27,7 +27,8 @@ use std::path::PathBuf;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::cgroup::Freeze;
+use crate::bundle::config::Resources;
+use crate::cgroup::{self, Freeze};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::sys::{fd, signal};
 use id::ContainerId;
@@ -219,6 +220,14 @@ impl Container {
     pub(crate) fn resume(&self) -> Result<()> {
         allow(Verb::Resume, self.status()?).while_doing(|| format!("resume container {}", self.id))?;
         self.record()?.cgroup.freeze(Freeze::Thawed).while_doing(|| format!("resume container {}", self.id))
+    }
+
+    /// Changes the limits that `resources` names.
+    pub(crate) fn update(&mut self, resources: Resources<'_>) -> Result<()> {
+        self.lock()?;
+        let act = || format!("update container {}", self.id);
+        allow(Verb::Update, self.status()?).while_doing(act)?;
+        self.record()?.cgroup.update(resources, cgroup::mode()).while_doing(act)
     }
 
     /// All processes of the container, as the runtime numbers them.

@@ -59,6 +59,7 @@ pub(crate) enum Verb {
     Exec,
     Pause,
     Resume,
+    Update,
 }
 
 /// Whether a container of that status may be treated so.
@@ -84,7 +85,8 @@ pub(crate) fn allow(verb: Verb, status: Status) -> Result<()> {
         (Verb::Pause, Status::Paused) => refuse("container already paused"),
         (Verb::Resume, Status::Paused) => Ok(()),
         (Verb::Resume, Status::Created | Status::Running) => refuse("container not paused"),
-        (Verb::Pause | Verb::Resume, Status::Stopped) => refuse("container not running"),
+        (Verb::Update, Status::Created | Status::Running | Status::Paused) => Ok(()),
+        (Verb::Pause | Verb::Resume | Verb::Update, Status::Stopped) => refuse("container not running"),
         (_, Status::Creating) => refuse("the container is still being created"),
     }
 }

@@ -8,10 +8,16 @@ use crate::error::{Result, WhileDoing};
 
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
+const PROG_GET_FD_BY_ID: libc::c_int = 13;
+const PROG_QUERY: libc::c_int = 16;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_TYPE_CGROUP_DEVICE: u32 = 6;
 /// Several programs on one cgroup, all of which must say yes.
 const F_ALLOW_MULTI: u32 = 2;
+/// The program takes the place of another one (Linux 5.6).
+const F_REPLACE: u32 = 4;
+/// More programs than this on one cgroup are the kernel's own limit (`BPF_CGROUP_MAX_PROGS`).
+const MOST_PROGRAMS: usize = 64;
 
 /// One instruction (`struct bpf_insn`).
 #[repr(C)]
@@ -41,6 +47,10 @@ impl Attr {
         if let Some(field) = self.0.get_mut(at) {
             *field = value;
         }
+    }
+
+    fn get(&self, at: usize) -> u32 {
+        self.0.get(at).copied().unwrap_or_default()
     }
 
     fn set_pointer<T>(&mut self, at: usize, pointer: *const T) {
@@ -79,4 +89,36 @@ pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<
     attr.set(2, ATTACH_TYPE_CGROUP_DEVICE);
     attr.set(3, F_ALLOW_MULTI);
     bpf(PROG_ATTACH, &mut attr).map(drop).while_doing(|| "attach the device program to the cgroup")
+}
+
+/// Puts a device program in the place of the only one that a cgroup (v2) directory has, in one step; false
+/// if it has none, or more than one.
+pub(crate) fn replace_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<bool> {
+    let [id] = device_programs(cgroup)?[..] else { return Ok(false) };
+    let mut attr = Attr::new();
+    attr.set(0, id);
+    let fd = bpf(PROG_GET_FD_BY_ID, &mut attr).while_doing(|| format!("open the device program {id}"))?;
+    // SAFETY: PROG_GET_FD_BY_ID gives a new descriptor that nobody else knows.
+    let old = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+    let mut attr = Attr::new();
+    attr.set(0, cgroup.as_raw_fd() as u32);
+    attr.set(1, program.as_raw_fd() as u32);
+    attr.set(2, ATTACH_TYPE_CGROUP_DEVICE);
+    attr.set(3, F_ALLOW_MULTI | F_REPLACE);
+    attr.set(4, old.as_raw_fd() as u32);
+    bpf(PROG_ATTACH, &mut attr).while_doing(|| "replace the device program of the cgroup")?;
+    Ok(true)
+}
+
+/// The ids of the device programs on a cgroup (v2) directory itself.
+fn device_programs(cgroup: BorrowedFd<'_>) -> Result<Vec<u32>> {
+    let mut ids = vec![0_u32; MOST_PROGRAMS];
+    let mut attr = Attr::new();
+    attr.set(0, cgroup.as_raw_fd() as u32);
+    attr.set(1, ATTACH_TYPE_CGROUP_DEVICE);
+    attr.set_pointer(4, ids.as_mut_ptr());
+    attr.set(6, MOST_PROGRAMS as u32);
+    bpf(PROG_QUERY, &mut attr).while_doing(|| "list the device programs of the cgroup")?;
+    ids.truncate(attr.get(6) as usize);
+    Ok(ids)
 }
