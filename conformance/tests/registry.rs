@@ -161,7 +161,8 @@ fn skopeo_reads_and_writes_the_registry() {
     let registry = Registry::start().unwrap();
     registry.put("a", "1", &index());
     let status = std::process::Command::new("skopeo")
-        .args(["copy", "--quiet", "--all", "--src-tls-verify=false", "--dest-tls-verify=false"])
+        .args(["copy", "--quiet", "--all", "--preserve-digests"])
+        .args(["--src-tls-verify=false", "--dest-tls-verify=false"])
         .args([
             format!("docker://{}", registry.reference("a", "1")),
             format!("docker://{}", registry.reference("b", "2")),

@@ -8,7 +8,7 @@ use crate::reference::Reference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Pull {
-    /// The image: [HOST[:PORT]/]NAME[:TAG][@DIGEST]
+    /// The image: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
     #[arg(value_name = "IMAGE")]
     reference: Reference,
     #[command(flatten)]

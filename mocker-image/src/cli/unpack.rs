@@ -12,7 +12,7 @@ use crate::reference::Reference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Unpack {
-    /// The image: [HOST[:PORT]/]NAME[:TAG][@DIGEST]
+    /// The image: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
     #[arg(value_name = "IMAGE")]
     reference: Reference,
     /// The bundle: a directory that is missing or empty
