@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod exec;
+mod features;
 mod kill;
 mod list;
 mod pause;
@@ -65,6 +66,7 @@ enum Command {
     Create(create::Create),
     Delete(delete::Delete),
     Exec(exec::Exec),
+    Features(features::Features),
     Kill(kill::Kill),
     List(list::List),
     Pause(pause::Pause),
@@ -105,6 +107,7 @@ impl Cli {
             Command::Create(create) => create.run(&root).map(|()| 0),
             Command::Delete(delete) => delete.run(&root).map(|()| 0),
             Command::Exec(exec) => exec.run(&root),
+            Command::Features(features) => features.run().map(|()| 0),
             Command::List(list) => list.run(&root).map(|()| 0),
             Command::Pause(pause) => pause.run(&root).map(|()| 0),
             Command::Ps(ps) => ps.run(&root).map(|()| 0),

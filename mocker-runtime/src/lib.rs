@@ -11,6 +11,7 @@ mod cgroup;
 mod cli;
 mod container;
 pub mod error;
+mod features;
 mod hooks;
 mod init;
 mod log;

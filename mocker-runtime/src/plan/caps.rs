@@ -4,7 +4,7 @@ use crate::bundle::config::{Capabilities, Text};
 use crate::log;
 
 /// All capabilities of Linux 5.9 and later, each at its number.
-const NAMES: [&str; 41] = [
+pub(crate) const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

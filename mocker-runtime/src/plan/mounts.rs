@@ -116,19 +116,28 @@ const RECURSIVE: &[(&str, Effect)] = &[
 /// Words that mean something to the kernel which this program does not do yet, and so must not pass on.
 const REFUSED: &[&str] = &["idmap", "ridmap", "remount", "iversion", "noiversion"];
 
-/// What a propagation word means for a mount (mount_namespaces(7)).
+/// Plain propagation words; each has a recursive form with an `r` in front (mount_namespaces(7)).
+const PROPAGATIONS: [(&str, u64); 4] = [
+    ("private", libc::MS_PRIVATE),
+    ("shared", libc::MS_SHARED),
+    ("slave", libc::MS_SLAVE),
+    ("unbindable", libc::MS_UNBINDABLE),
+];
+
+/// All words that are no parameters of a file system.
+pub(crate) fn words() -> impl Iterator<Item = String> {
+    let plain = OPTIONS.iter().chain(RECURSIVE).map(|(word, _)| (*word).to_owned());
+    let propagation = PROPAGATIONS.iter().flat_map(|(word, _)| [(*word).to_owned(), format!("r{word}")]);
+    plain.chain(propagation)
+}
+
+/// What a propagation word means for a mount.
 pub(crate) fn propagation(word: &str) -> Option<(Attr, Reach)> {
     let (plain, reach) = match word.strip_prefix('r') {
         Some(plain) => (plain, Reach::Tree),
         None => (word, Reach::One),
     };
-    let propagation = match plain {
-        "private" => libc::MS_PRIVATE,
-        "shared" => libc::MS_SHARED,
-        "slave" => libc::MS_SLAVE,
-        "unbindable" => libc::MS_UNBINDABLE,
-        _ => return None,
-    };
+    let (_, propagation) = PROPAGATIONS.into_iter().find(|(known, _)| *known == plain)?;
     Some((Attr { propagation, ..Attr::default() }, reach))
 }
 

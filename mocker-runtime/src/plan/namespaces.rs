@@ -7,7 +7,7 @@ use crate::bundle::config::{Namespace, Text, TimeOffset};
 use crate::error::{Error, Result};
 
 /// Names in the file and the kernel's flags; the order is that in which they are joined.
-const KINDS: [(&str, i32); 8] = [
+pub(crate) const KINDS: [(&str, i32); 8] = [
     ("user", libc::CLONE_NEWUSER),
     ("pid", libc::CLONE_NEWPID),
     ("network", libc::CLONE_NEWNET),

@@ -25,7 +25,9 @@ use seccompiler::sock_filter;
 
 use crate::bundle::config::{Seccomp, SeccompRule, Text};
 use crate::error::{Error, Result, WhileDoing};
+pub(crate) use answer::{ACTIONS, OPERATORS};
 use answer::{Answer, conditions};
+pub(crate) use names::WORDS as ARCHITECTURES;
 use names::{Family, Table};
 
 /// What is handed to the kernel.
@@ -63,15 +65,20 @@ pub(crate) fn plan(given: &Seccomp<'_>) -> Result<Filter> {
     Ok(Filter { program, flags: flags(given.flags.as_deref())? })
 }
 
-/// Without the property, what the kernel did for everybody once; TSYNC is for programs with threads.
+/// Words and bits; TSYNC is for programs with threads, of which there are none yet.
+pub(crate) const FLAGS: [(&str, u64); 4] = [
+    ("SECCOMP_FILTER_FLAG_TSYNC", 0),
+    ("SECCOMP_FILTER_FLAG_LOG", FLAG_LOG),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", FLAG_SPEC_ALLOW),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", FLAG_WAIT_KILLABLE_RECV),
+];
+
+/// Without the property, what the kernel did for everybody once.
 fn flags(given: Option<&[Text<'_>]>) -> Result<u64> {
     let Some(given) = given else { return Ok(FLAG_SPEC_ALLOW) };
-    given.iter().try_fold(0, |flags, name| match &**name {
-        "SECCOMP_FILTER_FLAG_TSYNC" => Ok(flags),
-        "SECCOMP_FILTER_FLAG_LOG" => Ok(flags | FLAG_LOG),
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => Ok(flags | FLAG_SPEC_ALLOW),
-        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => Ok(flags | FLAG_WAIT_KILLABLE_RECV),
-        other => Err(Error::invalid(format!("unknown flag {other:?}"))),
+    given.iter().try_fold(0, |flags, name| match FLAGS.iter().find(|(known, _)| *known == &**name) {
+        Some((_, bit)) => Ok(flags | bit),
+        None => Err(Error::invalid(format!("unknown flag {:?}", &**name))),
     })
 }
 

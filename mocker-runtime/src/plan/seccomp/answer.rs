@@ -5,6 +5,33 @@ use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition};
 use crate::bundle::config::SeccompArg;
 use crate::error::{Error, Result};
 
+/// The words for actions.
+pub(crate) const ACTIONS: [(&str, Answer); 8] = [
+    ("SCMP_ACT_KILL", Answer::KILL_THREAD),
+    ("SCMP_ACT_KILL_THREAD", Answer::KILL_THREAD),
+    ("SCMP_ACT_KILL_PROCESS", Answer::KILL_PROCESS),
+    ("SCMP_ACT_TRAP", Answer::TRAP),
+    ("SCMP_ACT_ERRNO", Answer(Answer::ERRNO)),
+    ("SCMP_ACT_TRACE", Answer(Answer::TRACE)),
+    ("SCMP_ACT_LOG", Answer::LOG),
+    ("SCMP_ACT_ALLOW", Answer::ALLOW),
+];
+
+/// What a condition asks of an argument, and the value that it is compared with.
+type Operator = fn(&SeccompArg<'_>) -> (SeccompCmpOp, u64);
+
+/// The words for operators.
+pub(crate) const OPERATORS: [(&str, Operator); 7] = [
+    ("SCMP_CMP_NE", |given| (SeccompCmpOp::Ne, given.value)),
+    ("SCMP_CMP_LT", |given| (SeccompCmpOp::Lt, given.value)),
+    ("SCMP_CMP_LE", |given| (SeccompCmpOp::Le, given.value)),
+    ("SCMP_CMP_EQ", |given| (SeccompCmpOp::Eq, given.value)),
+    ("SCMP_CMP_GE", |given| (SeccompCmpOp::Ge, given.value)),
+    ("SCMP_CMP_GT", |given| (SeccompCmpOp::Gt, given.value)),
+    // The bits of the mask that the wanted value has outside it can never be equal; libseccomp drops them.
+    ("SCMP_CMP_MASKED_EQ", |given| (SeccompCmpOp::MaskedEq(given.value), given.value_two & given.value)),
+];
+
 /// What a filter returns: an action in the upper half, its data in the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Answer(pub(super) u32);
@@ -22,17 +49,14 @@ impl Answer {
     /// The error number is for ERRNO and TRACE; without one it is EPERM.
     pub(super) fn parse(action: &str, errno: Option<u32>) -> Result<Self> {
         let data = errno.unwrap_or(libc::EPERM as u32) & 0xffff;
-        Ok(match action {
-            "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Self::KILL_THREAD,
-            "SCMP_ACT_KILL_PROCESS" => Self::KILL_PROCESS,
-            "SCMP_ACT_TRAP" => Self::TRAP,
-            "SCMP_ACT_ERRNO" => Self(Self::ERRNO | data),
-            "SCMP_ACT_TRACE" => Self(Self::TRACE | data),
-            "SCMP_ACT_LOG" => Self::LOG,
-            "SCMP_ACT_ALLOW" => Self::ALLOW,
-            "SCMP_ACT_NOTIFY" => return Err(Error::unsupported("SCMP_ACT_NOTIFY is not supported yet")),
-            other => return Err(Error::invalid(format!("unknown action {other:?}"))),
-        })
+        match ACTIONS.iter().find(|(word, _)| *word == action) {
+            Some((_, Self(bits @ (Self::ERRNO | Self::TRACE)))) => Ok(Self(bits | data)),
+            Some((_, answer)) => Ok(*answer),
+            None if action == "SCMP_ACT_NOTIFY" => {
+                Err(Error::unsupported("SCMP_ACT_NOTIFY is not supported yet"))
+            }
+            None => Err(Error::invalid(format!("unknown action {action:?}"))),
+        }
     }
 
     /// Whether a call that is not named gets through, so that a newer one needs no ENOSYS.
@@ -57,17 +81,10 @@ pub(super) fn conditions(given: &[SeccompArg<'_>]) -> Result<Vec<Vec<SeccompCond
 }
 
 fn condition(given: &SeccompArg<'_>) -> Result<SeccompCondition> {
-    let (op, value) = match &*given.op {
-        "SCMP_CMP_NE" => (SeccompCmpOp::Ne, given.value),
-        "SCMP_CMP_LT" => (SeccompCmpOp::Lt, given.value),
-        "SCMP_CMP_LE" => (SeccompCmpOp::Le, given.value),
-        "SCMP_CMP_EQ" => (SeccompCmpOp::Eq, given.value),
-        "SCMP_CMP_GE" => (SeccompCmpOp::Ge, given.value),
-        "SCMP_CMP_GT" => (SeccompCmpOp::Gt, given.value),
-        // The bits of the mask that the wanted value has outside it can never be equal; libseccomp drops them.
-        "SCMP_CMP_MASKED_EQ" => (SeccompCmpOp::MaskedEq(given.value), given.value_two & given.value),
-        other => return Err(Error::invalid(format!("unknown operator {other:?}"))),
+    let Some((_, operator)) = OPERATORS.iter().find(|(word, _)| *word == &*given.op) else {
+        return Err(Error::invalid(format!("unknown operator {:?}", &*given.op)));
     };
+    let (op, value) = operator(given);
     let index = u8::try_from(given.index).ok().filter(|index| *index < 6);
     let index =
         index.ok_or_else(|| Error::invalid(format!("a system call has no argument {}", given.index)))?;

@@ -27,7 +27,7 @@ pub(super) enum Table {
 }
 
 /// Every word that libseccomp knows.
-const WORDS: [&str; 22] = [
+pub(crate) const WORDS: [&str; 22] = [
     "SCMP_ARCH_AARCH64",
     "SCMP_ARCH_ARM",
     "SCMP_ARCH_LOONGARCH64",
