@@ -25,6 +25,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::container::Root;
 use crate::error::{Error, Result, WhileDoing};
 use crate::log::{self, Format};
+use crate::sealed;
 
 /// The exit status of errors of ours, wrong usage too.
 const FAILURE: u8 = 1;
@@ -101,6 +102,9 @@ impl Cli {
     fn run(self) -> Result<u8> {
         if let Some(file) = &self.global.log {
             log::open(file, self.global.log_format)?;
+        }
+        if matches!(self.command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+            sealed::ensure()?;
         }
         let root = Root::new(self.global.root)?;
         match self.command {

@@ -16,6 +16,7 @@ mod hooks;
 mod init;
 mod log;
 mod plan;
+mod sealed;
 mod sync;
 mod sys;
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod clone;
+pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod ids;
 pub(crate) mod mount;
