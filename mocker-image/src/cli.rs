@@ -1,6 +1,8 @@
 //! The command line: words to one call, results to stdout, progress and errors to stderr.
 
 mod list;
+mod login;
+mod logout;
 mod pull;
 mod unpack;
 
@@ -39,12 +41,32 @@ struct Global {
     quiet: bool,
 }
 
-/// How a registry is spoken to.
+/// Which image of several, and how its registry is spoken to.
 #[derive(Debug, Args)]
 struct Remote {
     /// Take the image for this platform: os/architecture or os/architecture/variant
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// How a registry is spoken to.
+#[derive(Debug, Args)]
+struct Access {
+    #[command(flatten)]
+    trust: Trust,
+    /// User and password for the registry
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials)]
+    creds: Option<(String, String)>,
+    /// The file of credentials [default: REGISTRY_AUTH_FILE, else podman's and docker's]
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+}
+
+/// What proves a registry to be the right one.
+#[derive(Debug, Args)]
+struct Trust {
     /// A registry (host or host:port) that needs no valid certificate, nor TLS; may be repeated
     #[arg(long, value_name = "HOST")]
     insecure_registry: Vec<String>,
@@ -52,9 +74,6 @@ struct Remote {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true", require_equals = true)]
     tls_verify: bool,
-    /// User and password for the registry
-    #[arg(long, value_name = "USER:PASSWORD", value_parser = credentials)]
-    creds: Option<(String, String)>,
     /// A folder with authorities (*.crt) and a client certificate (*.cert with *.key)
     #[arg(long, value_name = "DIR")]
     cert_dir: Option<PathBuf>,
@@ -69,6 +88,10 @@ enum Command {
     /// List the images in the store
     #[command(visible_alias = "images")]
     List(list::List),
+    /// Keep user and password for a registry
+    Login(login::Login),
+    /// Forget user and password for a registry
+    Logout(logout::Logout),
 }
 
 /// Runs the program; 0 if all went well, 1 if not, 2 for a wrong command line, 128 + N for signal N.
@@ -78,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Pull(pull) => pull.run(&cli.global),
         Command::Unpack(unpack) => unpack.run(&cli.global),
         Command::List(list) => list.run(&cli.global),
+        Command::Login(login) => login.run(&cli.global),
+        Command::Logout(logout) => logout.run(&cli.global),
     };
     let Err(e) = done else { return ExitCode::SUCCESS };
     let hint = e.advice().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
@@ -101,11 +126,24 @@ impl Global {
 
 impl Remote {
     fn settings(&self) -> Settings {
+        self.access.settings()
+    }
+}
+
+impl Access {
+    fn settings(&self) -> Settings {
+        let (credentials, authfile) = (self.creds.clone(), self.authfile.clone());
+        Settings { credentials, authfile, ..self.trust.settings() }
+    }
+}
+
+impl Trust {
+    fn settings(&self) -> Settings {
         Settings {
             insecure: self.insecure_registry.clone(),
             any_insecure: !self.tls_verify,
-            credentials: self.creds.clone(),
             cert_dir: self.cert_dir.clone(),
+            ..Settings::default()
         }
     }
 }

@@ -17,24 +17,23 @@ pub fn store() -> Result<PathBuf> {
     if let Some(data) = variable("XDG_DATA_HOME").filter(|p| p.is_absolute()) {
         return Ok(data.join("mocker"));
     }
-    let home = match variable("HOME") {
-        Some(home) => home,
-        None => {
-            let passwd =
-                std::fs::read_to_string("/etc/passwd").while_doing(|| "find your home in /etc/passwd")?;
-            home_in(&passwd, uid.as_raw()).ok_or_else(|| {
-                let e = Error::new(
-                    Kind::NotFound,
-                    "no home directory: HOME is unset and /etc/passwd does not know you",
-                );
-                e.hint("say where the store is with --root")
-            })?
-        }
-    };
+    let home = directory().map_err(|e| e.hint("say where the store is with --root"))?;
     Ok(home.join(".local/share/mocker"))
 }
 
-fn variable(name: &str) -> Option<PathBuf> {
+/// The home of whoever runs this.
+pub fn directory() -> Result<PathBuf> {
+    if let Some(home) = variable("HOME") {
+        return Ok(home);
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").while_doing(|| "find your home in /etc/passwd")?;
+    home_in(&passwd, rustix::process::geteuid().as_raw()).ok_or_else(|| {
+        Error::new(Kind::NotFound, "no home directory: HOME is unset and /etc/passwd does not know you")
+    })
+}
+
+/// A path from the environment; an empty one counts as unset.
+pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|v: &OsString| !v.is_empty()).map(PathBuf::from)
 }
 

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 
 /// The name of Docker Hub in references; its registry answers elsewhere.
-const HUB: &str = "docker.io";
+pub(crate) const HUB: &str = "docker.io";
 const HUB_REGISTRY: &str = "registry-1.docker.io";
 
 /// A complete name: host, path, and a tag or a digest or both.
@@ -31,10 +31,7 @@ impl Reference {
 
     /// The host (and port) where the registry answers.
     pub fn registry(&self) -> &str {
-        match self.host.as_str() {
-            HUB => HUB_REGISTRY,
-            host => host,
-        }
+        registry_of(&self.host)
     }
 
     /// The repository's path at its registry.
@@ -64,6 +61,14 @@ impl Reference {
             (None, Some(tag)) => tag.clone(),
             (None, None) => "latest".to_owned(),
         }
+    }
+}
+
+/// The host (and port) where the registry of a host in names answers.
+pub(crate) fn registry_of(host: &str) -> &str {
+    match host {
+        HUB => HUB_REGISTRY,
+        host => host,
     }
 }
 
@@ -125,6 +130,22 @@ impl FromStr for Reference {
             (tag, _) => tag.map(str::to_owned),
         };
         Ok(Self { host: host.to_owned(), path, tag, digest })
+    }
+}
+
+/// `HOST[:PORT][/PATH]`, also as an URL: what a login is for.
+///
+/// # Errors
+/// The host is none, or the path is not a repository's.
+pub fn parse_place(text: &str) -> Result<String> {
+    let bare = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let bare = bare.strip_suffix('/').unwrap_or(bare);
+    let (host, path) = bare.split_once('/').map_or((bare, None), |(host, path)| (host, Some(path)));
+    let good = path.is_none_or(|path| path.split('/').all(component_is_valid));
+    match host_is_valid(host) && good {
+        true if host == "index.docker.io" || host == HUB_REGISTRY => Ok(HUB.to_owned()),
+        true => Ok(bare.to_owned()),
+        false => Err(Error::invalid(format!("registry {text:?} is not HOST[:PORT] or HOST[:PORT]/PATH"))),
     }
 }
 

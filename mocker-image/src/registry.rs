@@ -11,6 +11,7 @@
 mod auth;
 mod challenge;
 mod client;
+pub mod credentials;
 mod resolve;
 pub(crate) mod retry;
 mod tls;
@@ -37,8 +38,10 @@ pub struct Settings {
     pub insecure: Vec<String>,
     /// Whether every host counts as insecure.
     pub any_insecure: bool,
-    /// User and password.
+    /// User and password; without them, files are looked into.
     pub credentials: Option<(String, String)>,
+    /// The file of credentials to look into, in place of the usual ones.
+    pub authfile: Option<PathBuf>,
     /// A folder with `*.crt` (authorities) and `*.cert` + `*.key` (the client's own).
     pub cert_dir: Option<PathBuf>,
 }
@@ -69,8 +72,21 @@ pub struct Registry {
 impl Registry {
     /// Prepares to speak to a reference's repository; nothing is sent yet.
     pub fn new(reference: &Reference, settings: &Settings) -> Result<Self> {
-        let client = Client::new(reference.registry(), reference.path(), settings)?;
+        let client = Client::new(reference.host(), reference.path(), settings)?;
         Ok(Self { client, path: reference.path().to_owned(), name: reference.name() })
+    }
+
+    /// Prepares to speak to a host as a whole; for [`Registry::enter`].
+    pub fn of_host(host: &str, settings: &Settings) -> Result<Self> {
+        let client = Client::new(host, "", settings)?;
+        Ok(Self { client, path: String::new(), name: host.to_owned() })
+    }
+
+    /// Asks for nothing, to find out whether the registry lets us in.
+    pub async fn enter(&self) -> Result<()> {
+        let response = self.client.send(&Method::GET, "/v2/", &HeaderMap::new()).await?;
+        let host = self.client.host();
+        self.expect(response, || format!("{host} is not a registry")).await.map(|_| ())
     }
 
     /// The manifest or index under a tag or digest, at most 4 MiB.
@@ -123,7 +139,7 @@ impl Registry {
                     let what = format!("the registry {host} redirects to {other}, which answers {status}");
                     Error::new(Kind::Denied, what)
                 }
-                None => self.client.denied(),
+                None => self.client.denied()?,
             },
             (StatusCode::TOO_MANY_REQUESTS, _) => {
                 let what = format!("the registry {host} takes no more requests for now");

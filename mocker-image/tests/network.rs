@@ -148,6 +148,21 @@ fn a_registry_with_tls_is_believed_only_with_its_authority() {
         "{error}"
     );
 
+    // A login once, in place of the password in every command.
+    let kept = quoted(&place.path("auth.json"));
+    let login = |password: &str| {
+        format!(
+            "{names} printf {password} | {PROGRAM} login --username user --password-stdin --authfile {kept} \
+             --cert-dir {certs} registry.test:{port}"
+        )
+    };
+    let error = script(&login("wrong")).error();
+    let host = format!("registry.test:{port}");
+    assert_eq!(error, format!("log in to {host}: the registry {host} refuses the credentials of \"user\""));
+    script(&login("secret")).ok();
+    script(&format!("{names} {}", pull(&format!("--authfile {kept} --cert-dir {certs}"), "registry.test")))
+        .ok();
+
     // No store of authorities: needed here, and told so.
     let bare = "mount -t tmpfs none /etc/ssl; rm -f /etc/ssl/cert.pem; \
          for d in /etc/pki; do if [ -d $d ]; then mount -t tmpfs none $d; fi; done;";

@@ -1,13 +1,17 @@
 //! Answers a challenge: with a token from the token service, or with user and password.
 
 use reqwest::header::HeaderValue;
-use reqwest::{StatusCode, Url};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
 use super::client::Client;
+use super::credentials::{Credentials, Secret};
 use super::is_loopback;
 use crate::error::{Context, Error, Kind, Result};
+
+/// Who we say we are to a token service.
+const CLIENT: &str = "mocker-image";
 
 /// What a token service gives; older ones and newer ones name it differently.
 #[derive(Deserialize)]
@@ -29,7 +33,10 @@ impl Client {
     }
 
     fn basic(&self) -> Result<HeaderValue> {
-        let (user, password) = self.credentials().ok_or_else(|| self.denied())?;
+        let Some(Credentials { secret: Secret::Password { user, password }, .. }) = self.credentials()?
+        else {
+            return Err(self.denied()?);
+        };
         let base = self.base()?;
         self.may_carry_credentials(&base)?;
         let request = self.http().get(base).basic_auth(user, Some(password)).build();
@@ -37,26 +44,40 @@ impl Client {
         header.ok_or_else(|| Error::invalid("user or password has a character that no header may have"))
     }
 
-    async fn token(&self, realm: &str, service: Option<&str>) -> Result<HeaderValue> {
+    /// The request for a token: by password or as anybody with GET, by identity token with POST.
+    fn token_request(&self, realm: &str, service: Option<&str>) -> Result<RequestBuilder> {
         let mut url = Url::parse(realm).map_err(|_| Error::invalid("that is no URL"))?;
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("scope", &format!("repository:{}:pull", self.path()));
-            if let Some(service) = service {
-                query.append_pair("service", service);
-            }
-        }
         if url.scheme() != "https" && !self.may_be_plain(&url) {
             return Err(Error::invalid("that is not https"));
         }
-        let mut request = self.http().get(url.clone());
-        if let Some((user, password)) = self.credentials() {
+        let scope = format!("repository:{}:pull", self.path());
+        let scope = (!self.path().is_empty()).then_some(("scope", scope.as_str()));
+        let wanted = scope.into_iter().chain(service.map(|service| ("service", service)));
+        let secret = self.credentials()?.map(|credentials| &credentials.secret);
+        if secret.is_some() {
             self.may_carry_credentials(&url)?;
-            request = request.basic_auth(user, Some(password));
         }
+        if let Some(Secret::Identity(token)) = secret {
+            let grant = [("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", CLIENT)];
+            let mut form = url.clone();
+            form.query_pairs_mut().clear().extend_pairs(wanted.chain(grant));
+            let body = form.query().unwrap_or_default().to_owned();
+            let kind = "application/x-www-form-urlencoded";
+            return Ok(self.http().post(url).header(reqwest::header::CONTENT_TYPE, kind).body(body));
+        }
+        url.query_pairs_mut().extend_pairs(wanted);
+        let request = self.http().get(url);
+        Ok(match secret {
+            Some(Secret::Password { user, password }) => request.basic_auth(user, Some(password)),
+            _ => request,
+        })
+    }
+
+    async fn token(&self, realm: &str, service: Option<&str>) -> Result<HeaderValue> {
+        let request = self.token_request(realm, service)?;
         let mut response = self.sent(request).await?;
         match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(self.denied()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(self.denied()?),
             status if !status.is_success() => {
                 return Err(Error::new(Kind::Unreachable, format!("it answers {status}")));
             }

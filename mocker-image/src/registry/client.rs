@@ -1,6 +1,6 @@
 //! One HTTP client for one registry: scheme, authentication, and errors in our words.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -8,9 +8,11 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::challenge::Challenge;
+use super::credentials::{self, Credentials, Secret};
 use super::retry::{self, Backoff};
 use super::{Settings, is_loopback, resolve, tls};
 use crate::error::{Context, Error, Kind, Result};
+use crate::reference::registry_of;
 
 const AGENT: &str = concat!("mocker-image/", env!("CARGO_PKG_VERSION"));
 /// A host that does not take a connection by then is not there.
@@ -28,6 +30,9 @@ pub(super) struct Client {
     path: String,
     settings: Settings,
     learned: Mutex<Learned>,
+    /// The repository's whole name, by which credentials are found.
+    name: String,
+    credentials: OnceLock<Result<Option<Credentials>>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -37,7 +42,10 @@ struct Learned {
 }
 
 impl Client {
+    /// `host` as it is written in names; an empty path is the registry as a whole.
     pub(super) fn new(host: &str, path: &str, settings: &Settings) -> Result<Self> {
+        let name = format!("{host}/{path}").trim_end_matches('/').to_owned();
+        let host = registry_of(host);
         let lax = settings.is_insecure(host).then(|| host.to_owned());
         let plain = may_be_plain(host, settings);
         let mut builder = reqwest::Client::builder()
@@ -52,7 +60,8 @@ impl Client {
         }
         let http = builder.build().map_err(|e| told(&e)).while_doing(|| "prepare the HTTP client")?;
         let learned = Mutex::new(Learned { scheme: (!plain).then_some("https"), authorization: None });
-        Ok(Self { http, host: host.to_owned(), path: path.to_owned(), settings: settings.clone(), learned })
+        let (host, path, settings) = (host.to_owned(), path.to_owned(), settings.clone());
+        Ok(Self { http, host, path, settings, learned, name, credentials: OnceLock::new() })
     }
 
     pub(super) fn http(&self) -> &reqwest::Client {
@@ -67,8 +76,15 @@ impl Client {
         &self.path
     }
 
-    pub(super) fn credentials(&self) -> Option<&(String, String)> {
-        self.settings.credentials.as_ref()
+    /// Who we are here: looked up when it is first asked for.
+    pub(super) fn credentials(&self) -> Result<Option<&Credentials>> {
+        let look = || match self.settings.credentials.clone() {
+            Some((user, password)) => {
+                Ok(Some(Credentials { secret: Secret::Password { user, password }, origin: None }))
+            }
+            None => credentials::find(&self.name, self.settings.authfile.as_deref()),
+        };
+        self.credentials.get_or_init(look).as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
     /// Whether a URL may go without TLS.
@@ -83,14 +99,22 @@ impl Client {
         self.url(self.learned().scheme.unwrap_or("https"), "/")
     }
 
-    /// The registry does not let us.
-    pub(super) fn denied(&self) -> Error {
+    /// The registry does not let us; an error of its own if who we are cannot be found out.
+    pub(super) fn denied(&self) -> Result<Error> {
         let host = &self.host;
-        match self.credentials() {
-            Some((user, _)) => Error::new(Kind::Denied, format!("the registry {host} refuses the credentials of {user:?}")),
-            None => Error::new(Kind::Denied, format!("the registry {host} wants credentials for {}", self.path))
-                .hint("give them with --creds USER:PASSWORD; many registries also answer so where there is no such image"),
+        if let Some(credentials) = self.credentials()? {
+            let what = format!("the registry {host} refuses {}", credentials.name());
+            return Ok(Error::new(Kind::Denied, what));
         }
+        let what = match self.path.as_str() {
+            "" => format!("the registry {host} wants credentials"),
+            path => format!("the registry {host} wants credentials for {path}"),
+        };
+        let place = self.name.split('/').next().unwrap_or_default();
+        Ok(Error::new(Kind::Denied, what).hint(format!(
+            "log in with `mocker-image login {place}`, or give --creds USER:PASSWORD; \
+             many registries also answer so where there is no such image"
+        )))
     }
 
     /// Sends a request, with what the registry wants for it.
@@ -114,7 +138,7 @@ impl Client {
         }
         let offers = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
         let Some(challenge) = Challenge::choose(offers) else {
-            return Err(self.denied());
+            return Err(self.denied()?);
         };
         let authorization = self.answer(&challenge).await?;
         self.learn(|learned| learned.authorization = Some(authorization));

@@ -1,0 +1,128 @@
+//! `login`: finds out whether a registry takes a password, and keeps it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use super::{Global, Teller, Trust};
+use crate::error::{Context, Error, Result};
+use crate::registry::{Registry, Settings, credentials};
+use crate::{interrupt, reference};
+
+/// How long a waiting prompt may take to hear of a signal.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Login {
+    /// The registry, or a part of it: HOST[:PORT][/PATH]
+    #[arg(value_name = "REGISTRY", value_parser = reference::parse_place)]
+    place: String,
+    /// The user; asked for at the terminal if it is not given
+    #[arg(long, short, value_name = "USER")]
+    username: Option<String>,
+    /// Read the password from standard input
+    #[arg(long, requires = "username")]
+    password_stdin: bool,
+    /// The file to keep it in [default: REGISTRY_AUTH_FILE, else $XDG_RUNTIME_DIR/containers/auth.json]
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+impl Login {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
+        interrupt::watch()?;
+        let (user, kept) = self.login().while_doing(|| format!("log in to {}", self.place))?;
+        global.tell(&format!("logged in to {} as {user}; {kept} keeps the password", self.place));
+        Ok(())
+    }
+
+    fn login(&self) -> Result<(String, String)> {
+        let (user, password) = match (self.password_stdin, self.username.clone()) {
+            (true, Some(user)) => (user, password_from_stdin()?),
+            (_, user) => at_the_terminal(user)?,
+        };
+        if user.is_empty() || user.contains(':') {
+            return Err(Error::invalid(format!("user {user:?} is empty or has a colon")));
+        }
+        let host = self.place.split('/').next().unwrap_or_default();
+        let credentials = Some((user.clone(), password.clone()));
+        let settings = Settings { credentials, ..self.trust.settings() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.while_doing(|| "prepare for input and output")?;
+        let registry = Registry::of_host(host, &settings)?;
+        runtime.block_on(interrupt::heed(registry.enter()))?;
+        let kept = credentials::store(&self.place, &user, &password, self.authfile.as_deref())?;
+        Ok((user, kept))
+    }
+}
+
+/// All of standard input, without the end of its last line.
+fn password_from_stdin() -> Result<String> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).while_doing(|| "read the password from standard input")?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// User, if not known, and password from whoever sits there.
+fn at_the_terminal(user: Option<String>) -> Result<(String, String)> {
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty");
+    let terminal = terminal.ok().filter(|_| io::stdin().is_terminal()).ok_or_else(|| {
+        let e = Error::invalid("there is no terminal to ask for the password");
+        e.hint("give it on standard input with --username USER --password-stdin")
+    })?;
+    let user = match user {
+        Some(user) => user,
+        None => ask(&terminal, "User: ")?,
+    };
+    let quiet = Quiet::new(&terminal)?;
+    let password = ask(&terminal, "Password: ")?;
+    drop(quiet);
+    (&terminal).write_all(b"\n").while_doing(|| "write to the terminal")?;
+    Ok((user, password))
+}
+
+fn ask(mut terminal: &File, prompt: &str) -> Result<String> {
+    let step = || "read from the terminal";
+    terminal.write_all(prompt.as_bytes()).while_doing(|| "write to the terminal")?;
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    loop {
+        interrupt::check()?;
+        match poll(&mut [PollFd::new(&terminal, PollFlags::IN)], Some(&TICK)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            other => other.while_doing(step)?,
+        };
+        if terminal.read(&mut byte).while_doing(step)? == 0 || byte[0] == b'\n' {
+            return String::from_utf8(line).map_err(|_| Error::invalid("what was typed is not UTF-8"));
+        }
+        line.push(byte[0]);
+    }
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Quiet<'a> {
+    terminal: &'a File,
+    before: Termios,
+}
+
+impl<'a> Quiet<'a> {
+    fn new(terminal: &'a File) -> Result<Self> {
+        let step = || "turn off the terminal's echo";
+        let before = tcgetattr(terminal).while_doing(step)?;
+        let mut now = before.clone();
+        now.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &now).while_doing(step)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        // Nobody to tell: the terminal is gone.
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+    }
+}
