@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod descriptors;
 mod exec;
 mod features;
 mod kill;
@@ -26,6 +27,7 @@ use crate::container::Root;
 use crate::error::{Error, Result, WhileDoing};
 use crate::log::{self, Format};
 use crate::sealed;
+use crate::sys::fd;
 
 /// The exit status of errors of ours, wrong usage too.
 const FAILURE: u8 = 1;
@@ -60,6 +62,9 @@ struct Global {
     /// Form of the lines in the log file
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     log_format: Format,
+    /// Log each step of a create and an exec too
+    #[arg(long, global = true)]
+    debug: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +83,18 @@ enum Command {
     Start(start::Start),
     State(state::State),
     Update(update::Update),
+}
+
+impl Command {
+    /// For commands that enter a container: how many of the caller's descriptors it keeps.
+    fn preserved(&self) -> Option<u32> {
+        match self {
+            Self::Create(create) => Some(create.preserved()),
+            Self::Exec(exec) => Some(exec.preserved()),
+            Self::Run(run) => Some(run.preserved()),
+            _ => None,
+        }
+    }
 }
 
 /// The whole program.
@@ -100,10 +117,16 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn run(self) -> Result<u8> {
+        let kept = self.command.preserved();
+        if let Some(kept) = kept {
+            // What the caller left open would be open in init for as long as it waits for start.
+            fd::close_from(3 + descriptors::listening() + kept)?;
+        }
+        log::set_debug(self.global.debug);
         if let Some(file) = &self.global.log {
             log::open(file, self.global.log_format)?;
         }
-        if matches!(self.command, Command::Create(_) | Command::Run(_) | Command::Exec(_)) {
+        if kept.is_some() {
             sealed::ensure()?;
         }
         let root = Root::new(self.global.root)?;

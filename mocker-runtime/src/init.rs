@@ -24,6 +24,7 @@ use crate::container::start::Gate;
 use crate::container::status::Status;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks;
+use crate::log;
 use crate::plan::Plan;
 use crate::sync::{End, FromInit, FromParent};
 use crate::sys::clone;
@@ -117,7 +118,10 @@ pub(crate) fn run(plan: &Plan, record: Option<Record>, sync: End, gate: Option<G
 }
 
 fn run_steps(init: &mut Init<'_>, steps: &[Step]) -> Result<()> {
-    steps.iter().try_for_each(|(name, step)| step(init).while_doing(|| *name))
+    steps.iter().try_for_each(|(name, step)| {
+        log::debug(|| format!("init: {name}"));
+        step(init).while_doing(|| *name)
+    })
 }
 
 impl Init<'_> {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Result, WhileDoing};
@@ -41,6 +42,23 @@ pub(crate) fn open(path: &Path, format: Format) -> Result<()> {
     // A second call would be a defect of the command line's own code; the first one stays in force.
     LOG.set(Log { file, format }).ok();
     Ok(())
+}
+
+static DEBUG: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`debug`] says anything.
+pub(crate) fn set_debug(on: bool) {
+    DEBUG.store(on, Ordering::Relaxed);
+}
+
+/// What is being done, for those who asked (`--debug`).
+pub(crate) fn debug(message: impl FnOnce() -> String) {
+    if DEBUG.load(Ordering::Relaxed) {
+        match LOG.get() {
+            Some(log) => log.line("debug", &message()),
+            None => to_stderr(&format!("mocker-runtime: debug: {}", message())),
+        }
+    }
 }
 
 /// Something is odd, but work goes on.

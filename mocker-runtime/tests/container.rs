@@ -342,3 +342,44 @@ fn descriptors_of_the_caller_do_not_reach_the_container_but_for_those_it_may_kee
     let call: common::Call = shell.args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
     assert_eq!(call.ok(), "3\n4\n");
 }
+
+#[test]
+fn what_the_caller_left_open_is_closed_even_while_the_container_waits_for_start() {
+    if skip("what_the_caller_left_open_is_closed_even_while_the_container_waits_for_start", Need::Root) {
+        return;
+    }
+    let bundle = Bundle::new(&["true"]);
+    bundle.write();
+    let line = format!(
+        "exec 5</etc/passwd; exec {} --root {} create {} >out 2>err",
+        common::RUNTIME,
+        bundle.state_root().display(),
+        bundle.id
+    );
+    let mut shell = std::process::Command::new("sh");
+    assert!(shell.args(["-c", &line]).current_dir(bundle.path()).status().unwrap().success());
+    let fds = fs::read_dir(format!("/proc/{}/fd", bundle.state()["pid"])).unwrap();
+    let open: Vec<_> = fds.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    assert!(!open.iter().any(|file| file.ends_with("passwd")), "{open:?}");
+}
+
+#[test]
+fn sockets_of_a_service_manager_reach_the_program_with_their_number() {
+    if skip("sockets_of_a_service_manager_reach_the_program_with_their_number", Need::Root) {
+        return;
+    }
+    let bundle = Bundle::shell(
+        "echo $LISTEN_FDS $LISTEN_PID; read -r word <&3; echo $word; test -e /proc/self/fd/4 || echo closed",
+    );
+    bundle.write();
+    fs::write(bundle.path().join("socket"), "through\n").unwrap();
+    let line = format!(
+        "exec 3<socket 4</etc/passwd; LISTEN_FDS=1 LISTEN_PID=$$ exec {} --root {} run {}",
+        common::RUNTIME,
+        bundle.state_root().display(),
+        bundle.id
+    );
+    let mut shell = std::process::Command::new("sh");
+    let call: common::Call = shell.args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
+    assert_eq!(call.ok(), "1 1\nthrough\nclosed\n");
+}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::absolute;
+use super::{absolute, descriptors};
 use crate::bundle::Bundle;
 use crate::cgroup;
 use crate::container::Root;
@@ -46,6 +46,10 @@ pub(super) struct Setup {
 }
 
 impl Create {
+    pub(super) fn preserved(&self) -> u32 {
+        self.setup.preserve_fds
+    }
+
     pub(super) fn run(self, root: &Root) -> Result<()> {
         let (bundle, plan) = read(&self.bundle)?;
         self.setup.check_detached(&plan)?;
@@ -57,7 +61,8 @@ impl Create {
 /// The bundle and what will be done with it.
 pub(super) fn read(dir: &Path) -> Result<(Bundle, Plan)> {
     let bundle = Bundle::read(dir)?;
-    let plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
+    let mut plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
+    descriptors::hand_on(&mut plan.process);
     Ok((bundle, plan))
 }
 
@@ -81,7 +86,7 @@ impl Setup {
         Ok(Options {
             console: self.console_socket.as_deref().map(fd::connect).transpose()?,
             pid_file: absolute(self.pid_file)?,
-            preserve_fds: self.preserve_fds,
+            preserve_fds: descriptors::listening() + self.preserve_fds,
             keyring: if self.no_new_keyring { Keyring::Inherited } else { Keyring::New },
             switch: if self.no_pivot { Switch::Move } else { Switch::Pivot },
             until,

@@ -3,8 +3,8 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use super::absolute;
 use super::run::own_terminal;
+use super::{absolute, descriptors};
 use crate::bundle::config::{Capabilities, Linux, Process as Given, Text};
 use crate::container::exec::{Options, Paused};
 use crate::container::id::ContainerId;
@@ -96,18 +96,23 @@ impl std::str::FromStr for Ids {
 }
 
 impl Exec {
+    pub(super) fn preserved(&self) -> u32 {
+        self.preserve_fds
+    }
+
     pub(super) fn run(self, root: &Root) -> Result<u8> {
         let id = self.id.clone();
         self.enter(&root.open(&id)?).while_doing(|| format!("exec in container {id}"))
     }
 
     fn enter(self, container: &Container) -> Result<u8> {
-        let process = self.plan(container)?;
+        let mut process = self.plan(container)?;
+        descriptors::hand_on(&mut process);
         let signals = (!self.detach).then(Signals::catch).transpose()?;
         let mut options = Options {
             console: self.console_socket.as_deref().map(fd::connect).transpose()?,
             pid_file: absolute(self.pid_file)?,
-            preserve_fds: self.preserve_fds,
+            preserve_fds: descriptors::listening() + self.preserve_fds,
             keyring: Keyring::New,
             cgroups: sub_cgroups(&self.cgroup)?,
             paused: if self.ignore_paused { Paused::Enter } else { Paused::Refuse },

@@ -36,6 +36,10 @@ pub(super) struct Run {
 }
 
 impl Run {
+    pub(super) fn preserved(&self) -> u32 {
+        self.setup.preserve_fds
+    }
+
     pub(super) fn run(mut self, root: &Root) -> Result<u8> {
         let words = Words::read(&self.word, self.bundle.take(), |path| path.is_file())?;
         let (bundle, mut plan) = read(&words.bundle)?;

@@ -110,6 +110,7 @@ impl Creation<'_> {
         };
         let stat = proc::stat(pid)?.ok_or_else(|| Error::new(Kind::Internal, "init is gone"))?;
         record.init = Some(InitRecord { pid, start_time: stat.start_time });
+        log::debug(|| format!("container {}: init is process {pid}", self.id));
         self.prepare(pid, &record.cgroup)?;
         sync.send(&FromParent::Begin(pid))?;
         self.converse(&sync, record, &mut undo)?;

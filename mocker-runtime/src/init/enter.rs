@@ -7,6 +7,7 @@ use rustix::fs::OFlags;
 
 use super::task::{Settings, Task};
 use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::log;
 use crate::plan::process::Process;
 use crate::sync::{End, FromInit, FromParent};
 use crate::sys::{clone, ids, ns, path, tty};
@@ -51,7 +52,11 @@ const STEPS: &[Step] = &[
 pub(crate) fn run(process: &Process, target: Target, sync: End, settings: Settings) -> ! {
     if let Ok(task) = Task::new(process, sync, settings) {
         let mut enter = Enter { task, target };
-        if let Err(error) = STEPS.iter().try_for_each(|(name, step)| step(&mut enter).while_doing(|| *name)) {
+        let result = STEPS.iter().try_for_each(|(name, step)| {
+            log::debug(|| format!("exec: {name}"));
+            step(&mut enter).while_doing(|| *name)
+        });
+        if let Err(error) = result {
             enter.task.fail(error);
         }
     }

@@ -36,7 +36,7 @@ impl Task<'_> {
 
     /// What the program must not inherit of this one: descriptors, blocked and ignored signals.
     pub(super) fn settle(&mut self) -> Result<()> {
-        fd::close_on_exec_from(3 + self.preserve_fds as i32)?;
+        fd::close_on_exec_from(3 + self.preserve_fds)?;
         signal::restore_all()
     }
 

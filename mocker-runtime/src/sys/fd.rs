@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -71,13 +71,19 @@ pub(crate) fn make_fifo(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 }
 
 /// Marks all descriptors from `first` on to be closed by execve (Linux 5.11).
-pub(crate) fn close_on_exec_from(first: RawFd) -> Result<()> {
-    // SAFETY: close_range with CLOSE_RANGE_CLOEXEC closes nothing now; it takes three numbers.
-    check(unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    })
-    .map(drop)
-    .while_doing(|| format!("close_range from {first}"))
+pub(crate) fn close_on_exec_from(first: u32) -> Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC).while_doing(|| format!("close_range from {first} on exec"))
+}
+
+/// Closes all descriptors from `first` on (Linux 5.9); for the very beginning, when none is this program's own.
+pub(crate) fn close_from(first: u32) -> Result<()> {
+    close_range(first, 0).while_doing(|| format!("close_range from {first}"))
+}
+
+fn close_range(first: u32, flags: libc::c_uint) -> std::result::Result<(), Errno> {
+    // SAFETY: it takes three numbers. Whoever closes for good does so before any descriptor of this program
+    // is open, so none is closed that somebody still owns.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) }).map(drop)
 }
 
 /// Takes the lock of an open directory, waiting for its holder.
