@@ -8,6 +8,7 @@ mod device;
 pub(crate) mod enter;
 mod execve;
 mod group;
+mod home;
 mod join;
 mod mask;
 mod mount;
@@ -18,7 +19,6 @@ mod user;
 
 use std::os::fd::OwnedFd;
 
-use crate::container::create::Options;
 use crate::container::record::{Init as InitRecord, Record};
 use crate::container::start::Gate;
 use crate::container::status::Status;
@@ -97,22 +97,26 @@ const LAST: &[Step] = &[
     ("run the program", |init| init.task.execve()),
 ];
 
+/// What the parent gives its child.
+pub(crate) struct Birth {
+    pub(crate) record: Record,
+    pub(crate) sync: End,
+    /// Where to wait for `start`; None: nowhere
+    pub(crate) gate: Option<Gate>,
+    pub(crate) switch: Switch,
+    pub(crate) settings: Settings,
+}
+
 /// Runs all steps; comes back never.
-pub(crate) fn run(plan: &Plan, record: Option<Record>, sync: End, gate: Option<Gate>, options: Options) -> ! {
-    let Options { console, preserve_fds, keyring, switch, .. } = options;
-    let keyring =
-        (keyring == Keyring::New).then(|| record.as_ref().map(|record| record.id.clone())).flatten();
-    match (record, Task::new(&plan.process, sync, Settings { console, preserve_fds, keyring })) {
-        (Some(record), Ok(task)) => {
-            let mut init = Init { plan, record, gate, switch, task, root: None, chrooted: false };
-            if let Err(error) = run_steps(&mut init, STEPS) {
-                init.task.fail(error);
-            } else if let Err(error) = run_steps(&mut init, LAST) {
-                init.tell_starter(error);
-            }
+pub(crate) fn run(plan: &Plan, birth: Birth) -> ! {
+    let Birth { record, sync, gate, switch, settings } = birth;
+    if let Ok(task) = Task::new(&plan.process, sync, settings) {
+        let mut init = Init { plan, record, gate, switch, task, root: None, chrooted: false };
+        if let Err(error) = run_steps(&mut init, STEPS) {
+            init.task.fail(error);
+        } else if let Err(error) = run_steps(&mut init, LAST) {
+            init.tell_starter(error);
         }
-        (None, Ok(task)) => task.fail(Error::new(Kind::Internal, "there is no record")),
-        (_, Err(())) => {}
     }
     clone::exit_now(1)
 }

@@ -18,7 +18,7 @@ use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
 use crate::cgroup::{self, Cgroup};
 use crate::error::{Error, Kind, Result, WhileDoing};
-use crate::init;
+use crate::init::{self, Birth, Settings};
 use crate::plan::Plan;
 use crate::plan::process::Process;
 use crate::sync::{self, End, FromInit, FromParent};
@@ -168,9 +168,18 @@ impl Creation<'_> {
                 undo.forget();
                 let Container { home, record, .. } = container;
                 drop((home, ours, cgroup));
-                init::run(self.plan, record, theirs, gate, options)
+                match record {
+                    Some(record) => init::run(self.plan, self.birth(record, theirs, gate, options)),
+                    None => clone::exit_now(1), // there always is one
+                }
             }
         }
+    }
+
+    fn birth(&self, record: Record, sync: End, gate: Option<Gate>, options: Options) -> Birth {
+        let Options { console, preserve_fds, keyring, switch, .. } = options;
+        let keyring = (keyring == init::Keyring::New).then(|| self.id.to_string());
+        Birth { record, sync, gate, switch, settings: Settings { console, preserve_fds, keyring } }
     }
 
     /// What only the parent may do for init, before init goes on.

@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 
-use super::task::Task;
-use super::user;
+use super::home;
+use super::task::{Program, Task};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::sys::{fd, signal};
 
@@ -27,7 +27,7 @@ impl Task<'_> {
         };
         let mut env = process.env.clone();
         if !env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
-            let home = user::home_of(process.uid).unwrap_or_else(|| "/".to_owned());
+            let home = home::of(process.uid).unwrap_or_else(|| "/".to_owned());
             env.extend(CString::new(format!("HOME={home}")));
         }
         self.program = Some(Program { file: program, env });
@@ -48,12 +48,6 @@ impl Task<'_> {
         let errno = run(file, &self.process.args, env);
         Err(errno).while_doing(|| format!("exec: {:?}", file.to_string_lossy()))
     }
-}
-
-/// What is executed: found with the container's own PATH, and the whole environment.
-pub(super) struct Program {
-    file: CString,
-    env: Vec<CString>,
 }
 
 fn search(name: &CStr, env: &[CString]) -> Result<CString> {

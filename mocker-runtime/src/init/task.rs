@@ -1,10 +1,10 @@
 //! What init and a process that `exec` brings in have in common: who they become and what they run.
 
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use rustix::process::{DumpableBehavior, Signal};
 
-use super::execve::Program;
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::process::Process;
 use crate::sync::{End, FromInit};
@@ -32,6 +32,12 @@ pub(super) struct Task<'a> {
     pub(super) proc: Proc,
     /// Once it has been found
     pub(super) program: Option<Program>,
+}
+
+/// What is executed: found with the container's own PATH, and the whole environment.
+pub(super) struct Program {
+    pub(super) file: CString,
+    pub(super) env: Vec<CString>,
 }
 
 impl<'a> Task<'a> {

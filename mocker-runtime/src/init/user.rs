@@ -115,28 +115,3 @@ fn set_capabilities(sets: &Sets) -> Result<()> {
     let ambient = sets.ambient & permitted & sets.inheritable;
     (0..COUNT).filter(|n| ambient & (1 << n) != 0).try_for_each(ids::raise_ambient)
 }
-
-/// The home directory of a user id, from the container's own passwd.
-pub(super) fn home_of(uid: u32) -> Option<String> {
-    /// No honest file is longer.
-    const LIMIT: usize = 1 << 20;
-    let file = path::open_in_root(
-        path::open(Path::new("/"), OFlags::PATH).ok()?,
-        Path::new("/etc/passwd"),
-        OFlags::RDONLY | OFlags::NONBLOCK,
-    )
-    .ok()?;
-    let stat = rustix::fs::fstat(&file).ok()?;
-    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-    if !regular || stat.st_size as usize > LIMIT {
-        return None;
-    }
-    let text = proc::read_all(&file).ok()?;
-    text.lines().find_map(|line| {
-        // passwd(5): name, password, uid, gid, comment, home, shell
-        let mut fields = line.split(':');
-        let found = fields.nth(2)?.parse::<u32>().ok()?;
-        let home = fields.nth(2)?;
-        (found == uid && !home.is_empty()).then(|| home.to_owned())
-    })
-}
