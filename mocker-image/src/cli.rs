@@ -1,10 +1,14 @@
 //! The command line: words to one call, results to stdout, progress and errors to stderr.
 
+mod gc;
 mod list;
 mod login;
 mod logout;
 mod pull;
+mod remove;
+mod tag;
 mod unpack;
+mod verify;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -88,6 +92,15 @@ enum Command {
     /// List the images in the store
     #[command(visible_alias = "images")]
     List(list::List),
+    /// Give an image of the store one more name
+    Tag(tag::Tag),
+    /// Remove images from the store
+    #[command(visible_aliases = ["rmi", "rm"])]
+    Remove(remove::Remove),
+    /// Free what no image of the store needs
+    Gc(gc::Gc),
+    /// Check everything in the store against its digest
+    Verify(verify::Verify),
     /// Keep user and password for a registry
     Login(login::Login),
     /// Forget user and password for a registry
@@ -101,6 +114,10 @@ pub fn main() -> ExitCode {
         Command::Pull(pull) => pull.run(&cli.global),
         Command::Unpack(unpack) => unpack.run(&cli.global),
         Command::List(list) => list.run(&cli.global),
+        Command::Tag(tag) => tag.run(&cli.global),
+        Command::Remove(remove) => remove.run(&cli.global),
+        Command::Gc(gc) => gc.run(&cli.global),
+        Command::Verify(verify) => verify.run(&cli.global),
         Command::Login(login) => login.run(&cli.global),
         Command::Logout(logout) => logout.run(&cli.global),
     };

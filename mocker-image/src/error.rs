@@ -21,6 +21,8 @@ pub enum Kind {
     Unsupported,
     /// The registry could not be reached or broke off.
     Unreachable,
+    /// Another program works with it.
+    Busy,
     /// The kernel said no; its errno.
     Os(i32),
     /// The user stopped the program; the signal's number.

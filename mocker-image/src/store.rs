@@ -15,8 +15,10 @@
 //! power cut a blob may be short or wrong, and since everything is checked again whenever it is
 //! read, it is fetched again then. Two programs may work here at once.
 
+mod gc;
 pub mod partial;
 pub mod refs;
+mod verify;
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -29,7 +31,9 @@ use rustix::fs::{FlockOperation, flock};
 use crate::digest::{Digest, Verified};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::Descriptor;
+pub use gc::Freed;
 pub use refs::Record;
+pub use verify::{Bad, Verdict};
 
 /// A store on disk.
 #[derive(Debug)]
@@ -115,7 +119,20 @@ impl Store {
             return Ok(());
         }
         let needed = self.needed()?;
-        added.iter().filter(|digest| !needed.contains(digest)).try_for_each(|digest| self.discard(digest))
+        added.iter().filter(|digest| !needed.contains_key(digest)).try_for_each(|digest| self.discard(digest))
+    }
+
+    /// The files below `blobs`, each with the digest that its path spells.
+    fn blobs(&self) -> Result<Vec<(PathBuf, Option<Digest>)>> {
+        let mut blobs = Vec::new();
+        for dir in list(&self.root.join("blobs"))? {
+            let algorithm = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            for path in list(&dir)? {
+                let hex = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                blobs.push((path, format!("{algorithm}:{hex}").parse().ok()));
+            }
+        }
+        Ok(blobs)
     }
 
     fn note(&self, digest: &Digest) {
@@ -131,6 +148,16 @@ impl Store {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(parent);
         made.while_doing(|| format!("make the store's directory {}", parent.display()))
     }
+}
+
+/// The entries of a folder, sorted.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()
+    });
+    let mut entries = entries.while_doing(|| format!("list {}", dir.display()))?;
+    entries.sort();
+    Ok(entries)
 }
 
 /// Removes a file that may be gone already.

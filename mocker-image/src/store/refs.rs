@@ -1,12 +1,12 @@
 //! Names in the store: which image was pulled under which name.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, replace};
+use super::{Store, remove, replace};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 use crate::image::{Descriptor, Document};
@@ -37,6 +37,11 @@ impl Store {
         Ok(())
     }
 
+    /// Makes the store forget a name.
+    pub fn unpoint(&self, reference: &Reference) -> Result<()> {
+        remove(&self.record_path(reference))
+    }
+
     /// What a name stands for, if it was pulled.
     pub fn record(&self, reference: &Reference) -> Result<Option<Record>> {
         read(&self.record_path(reference))
@@ -54,17 +59,20 @@ impl Store {
         Ok(records)
     }
 
-    /// All blobs that some name refers to, as far as they are here.
-    pub(super) fn needed(&self) -> Result<HashSet<Digest>> {
-        let mut needed = HashSet::new();
+    /// All blobs that some name needs, as far as that is known here, with those names.
+    pub(super) fn needed(&self) -> Result<HashMap<Digest, Vec<String>>> {
+        let mut needed: HashMap<_, Vec<String>> = HashMap::new();
         for record in self.records()? {
+            let mut blobs = HashSet::from([record.top.digest, record.manifest.digest.clone()]);
             if let Some(bytes) = self.document(&record.manifest)?
                 && let Document::Manifest(manifest) = Document::parse(&bytes, &record.manifest.media_type)?
             {
-                needed.extend(manifest.layers.into_iter().map(|layer| layer.digest));
-                needed.insert(manifest.config.digest);
+                blobs.extend(manifest.layers.into_iter().map(|layer| layer.digest));
+                blobs.insert(manifest.config.digest);
             }
-            needed.extend([record.top.digest, record.manifest.digest]);
+            for blob in blobs {
+                needed.entry(blob).or_default().push(record.name.clone());
+            }
         }
         Ok(needed)
     }

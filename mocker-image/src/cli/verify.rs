@@ -1,0 +1,49 @@
+//! `verify`: whether the store holds what its names promise.
+
+use serde_json::json;
+
+use super::{Global, print};
+use crate::error::{Context, Error, Result};
+use crate::interrupt;
+use crate::store::Bad;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// Print a JSON object instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    /// Prints a line for every bad blob; an error if there is one.
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
+        interrupt::watch()?;
+        let store = global.store()?;
+        let step = || format!("verify the store {}", store.root().display());
+        let verdict = store.verify().while_doing(step)?;
+        let (blobs, bad) = (verdict.blobs, verdict.bad.len());
+        if self.json {
+            let list = verdict.bad.iter().map(|b| json!({ "blob": b.blob, "why": b.why, "names": b.names }));
+            print(&format!("{:#}\n", json!({ "blobs": blobs, "bad": list.collect::<Vec<_>>() })))?;
+        } else {
+            print(&verdict.bad.iter().map(line).collect::<String>())?;
+        }
+        match bad {
+            0 if self.json => Ok(()),
+            0 => print(&format!("all {blobs} blobs are what their digests say\n")),
+            1 => Err(wrong("1 blob is bad or missing").step(step())),
+            n => Err(wrong(&format!("{n} blobs are bad or missing")).step(step())),
+        }
+    }
+}
+
+fn wrong(what: &str) -> Error {
+    Error::invalid(what).hint("`mocker-image remove` the images that need them, and pull them again")
+}
+
+fn line(bad: &Bad) -> String {
+    match bad.names.as_slice() {
+        [] => format!("{} {} (no image needs it)\n", bad.blob, bad.why),
+        names => format!("{} {} ({})\n", bad.blob, bad.why, names.join(", ")),
+    }
+}
