@@ -7,6 +7,8 @@
 mod detect;
 mod device;
 mod freeze;
+mod oom;
+mod stats;
 mod tree;
 mod update;
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use detect::mode;
 pub(crate) use freeze::Freeze;
+pub(crate) use oom::{Oom, OomWatch};
 
 use detect::hierarchies;
 

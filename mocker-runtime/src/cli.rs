@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod descriptors;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -71,6 +72,7 @@ struct Global {
 enum Command {
     Create(create::Create),
     Delete(delete::Delete),
+    Events(events::Events),
     Exec(exec::Exec),
     Features(features::Features),
     Kill(kill::Kill),
@@ -133,6 +135,7 @@ impl Cli {
         match self.command {
             Command::Create(create) => create.run(&root).map(|()| 0),
             Command::Delete(delete) => delete.run(&root).map(|()| 0),
+            Command::Events(events) => events.run(&root).map(|()| 0),
             Command::Exec(exec) => exec.run(&root),
             Command::Features(features) => features.run().map(|()| 0),
             Command::List(list) => list.run(&root).map(|()| 0),

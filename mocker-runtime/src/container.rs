@@ -11,6 +11,7 @@
 
 pub(crate) mod create;
 pub(crate) mod delete;
+mod events;
 pub(crate) mod exec;
 pub(crate) mod id;
 mod ids;

@@ -170,7 +170,8 @@ impl Cgroup {
         surplus(&now, &wanted).into_iter().try_for_each(|line| write("devices.deny", line))
     }
 
-    fn read(&self, controller: &str, file: &str) -> Option<String> {
+    /// A file without blanks around; None where it is not there.
+    pub(super) fn read(&self, controller: &str, file: &str) -> Option<String> {
         let text = read_at(&self.dir_of(controller)?.path, file).ok()?;
         Some(text.trim().to_owned())
     }
