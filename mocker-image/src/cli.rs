@@ -1,12 +1,14 @@
 //! The command line: words to one call, results to stdout, progress and errors to stderr.
 
 mod gc;
+mod inspect;
 mod list;
 mod login;
 mod logout;
 mod pull;
 mod remove;
 mod tag;
+mod tags;
 mod unpack;
 mod verify;
 
@@ -17,12 +19,12 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::error::{Kind, Result};
-use crate::home;
+use crate::error::{Context, Kind, Result};
 use crate::image::platform::Platform;
 use crate::progress::Teller;
 use crate::registry::Settings;
 use crate::store::Store;
+use crate::{home, interrupt};
 
 /// Turns registry images into OCI bundles
 #[derive(Debug, Parser)]
@@ -92,6 +94,10 @@ enum Command {
     /// List the images in the store
     #[command(visible_alias = "images")]
     List(list::List),
+    /// Tell what an image is, from the store or else from its registry
+    Inspect(inspect::Inspect),
+    /// List the tags of a repository at its registry
+    Tags(tags::Tags),
     /// Give an image of the store one more name
     Tag(tag::Tag),
     /// Remove images from the store
@@ -114,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::Pull(pull) => pull.run(&cli.global),
         Command::Unpack(unpack) => unpack.run(&cli.global),
         Command::List(list) => list.run(&cli.global),
+        Command::Inspect(inspect) => inspect.run(&cli.global),
+        Command::Tags(tags) => tags.run(&cli.global),
         Command::Tag(tag) => tag.run(&cli.global),
         Command::Remove(remove) => remove.run(&cli.global),
         Command::Gc(gc) => gc.run(&cli.global),
@@ -180,9 +188,15 @@ fn credentials(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
+/// Waits for a registry, or for a signal.
+fn wait<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.while_doing(|| "prepare for input and output")?.block_on(interrupt::heed(work))
+}
+
 /// Writes a result; a reader that has enough (`| head`) is no failure.
-fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
+fn print(text: impl AsRef<[u8]>) -> Result<()> {
+    match io::stdout().write_all(text.as_ref()) {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(crate::error::Error::from(e).step("write the result"))
         }

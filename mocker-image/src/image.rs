@@ -3,6 +3,7 @@
 mod download;
 pub mod platform;
 pub mod pull;
+pub mod view;
 
 use std::fmt;
 

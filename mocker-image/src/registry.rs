@@ -14,6 +14,7 @@ mod client;
 pub mod credentials;
 mod resolve;
 pub(crate) mod retry;
+mod tags;
 mod tls;
 
 use std::net::IpAddr;

@@ -20,8 +20,8 @@ impl Gc {
         interrupt::watch()?;
         let freed = global.store()?.collect().while_doing(|| "free what no image needs")?;
         match self.json {
-            true => print(&format!("{:#}\n", json!({ "files": freed.files, "bytes": freed.bytes }))),
-            false => print(&format!("{}\n", sentence(freed))),
+            true => print(format!("{:#}\n", json!({ "files": freed.files, "bytes": freed.bytes }))),
+            false => print(format!("{}\n", sentence(freed))),
         }
     }
 }

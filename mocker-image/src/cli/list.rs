@@ -41,8 +41,8 @@ impl List {
             }
         };
         match self.json {
-            true => print(&format!("{:#}\n", rows.iter().map(Row::json).collect::<serde_json::Value>())),
-            false => print(&table(&rows)),
+            true => print(format!("{:#}\n", rows.iter().map(Row::json).collect::<serde_json::Value>())),
+            false => print(table(&rows)),
         }
     }
 }

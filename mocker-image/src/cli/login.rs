@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use super::{Global, Teller, Trust};
+use super::{Global, Teller, Trust, wait};
 use crate::error::{Context, Error, Result};
 use crate::registry::{Registry, Settings, credentials};
 use crate::{interrupt, reference};
@@ -52,10 +52,8 @@ impl Login {
         let host = self.place.split('/').next().unwrap_or_default();
         let credentials = Some((user.clone(), password.clone()));
         let settings = Settings { credentials, ..self.trust.settings() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.while_doing(|| "prepare for input and output")?;
         let registry = Registry::of_host(host, &settings)?;
-        runtime.block_on(interrupt::heed(registry.enter()))?;
+        wait(registry.enter())?;
         let kept = credentials::store(&self.place, &user, &password, self.authfile.as_deref())?;
         Ok((user, kept))
     }

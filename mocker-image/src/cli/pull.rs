@@ -33,6 +33,6 @@ impl Pull {
             store.undo_added()?;
         }
         let digest = pulled.while_doing(|| format!("pull {}", self.reference))?;
-        print(&format!("{digest}\n"))
+        print(format!("{digest}\n"))
     }
 }

@@ -24,13 +24,13 @@ impl Verify {
         let (blobs, bad) = (verdict.blobs, verdict.bad.len());
         if self.json {
             let list = verdict.bad.iter().map(|b| json!({ "blob": b.blob, "why": b.why, "names": b.names }));
-            print(&format!("{:#}\n", json!({ "blobs": blobs, "bad": list.collect::<Vec<_>>() })))?;
+            print(format!("{:#}\n", json!({ "blobs": blobs, "bad": list.collect::<Vec<_>>() })))?;
         } else {
-            print(&verdict.bad.iter().map(line).collect::<String>())?;
+            print(verdict.bad.iter().map(line).collect::<String>())?;
         }
         match bad {
             0 if self.json => Ok(()),
-            0 => print(&format!("all {blobs} blobs are what their digests say\n")),
+            0 => print(format!("all {blobs} blobs are what their digests say\n")),
             1 => Err(wrong("1 blob is bad or missing").step(step())),
             n => Err(wrong(&format!("{n} blobs are bad or missing")).step(step())),
         }

@@ -231,8 +231,14 @@ impl<'a> Pull<'a> {
         Ok(())
     }
 
-    /// What the name stands for.
-    fn top(&self, freshness: Freshness) -> Result<(Descriptor, Vec<u8>)> {
+    /// All tags of the repository at its registry.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        let remote = self.remote()?;
+        remote.wait(remote.registry.tags())
+    }
+
+    /// What the name stands for, and its bytes.
+    pub fn top(&self, freshness: Freshness) -> Result<(Descriptor, Vec<u8>)> {
         if freshness == Freshness::Keep
             && let Some(record) = self.store.record(self.reference)?
         {
