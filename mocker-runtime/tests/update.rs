@@ -52,7 +52,7 @@ const FLAGS: [([&str; 2], [&str; 3], [&str; 3]); 15] = [
 /// A running container in a cgroup that no other test uses.
 fn running() -> Bundle {
     let bundle = Bundle::new(&["sleep", "1000"]);
-    let path = format!("/mocker-update/{}", bundle.id);
+    let path = format!("/{}", bundle.id);
     let bundle = bundle.set("/linux/cgroupsPath", json!(path));
     bundle.start();
     bundle
@@ -62,7 +62,7 @@ fn running() -> Bundle {
 fn file(bundle: &Bundle, controller: &str, name: &str) -> PathBuf {
     let root = PathBuf::from("/sys/fs/cgroup");
     let mount = if Need::CgroupV2.is_met() { root } else { root.join(controller) };
-    mount.join("mocker-update").join(&bundle.id).join(name)
+    mount.join(&bundle.id).join(name)
 }
 
 fn read(bundle: &Bundle, controller: &str, name: &str) -> String {
