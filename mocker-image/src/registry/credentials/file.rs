@@ -150,14 +150,12 @@ fn decode(entry: &Value) -> Result<Option<Secret>> {
     Ok(Some(Secret::Password { user: user.to_owned(), password: password.to_owned() }))
 }
 
-/// Asks a helper, for the Hub under both of its names.
+/// Asks a helper; for the Hub also under the name that docker gives it.
 fn ask(name: &str, host: &str) -> Result<Option<Secret>> {
-    if host == HUB
-        && let Some(secret) = helper::get(name, HUB_KEY)?
-    {
-        return Ok(Some(secret));
+    match helper::get(name, host)? {
+        None if host == HUB => helper::get(name, HUB_KEY),
+        found => Ok(found),
     }
-    helper::get(name, host)
 }
 
 /// Holds off other programs of ours that change the file; makes its folder.
