@@ -7,7 +7,7 @@ use crate::reference::Reference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
-    /// Images as `list` shows them: [HOST[:PORT]/]NAME[:TAG][@DIGEST]
+    /// Images as `list` shows them: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
     #[arg(value_name = "IMAGE", required = true)]
     references: Vec<Reference>,
 }

@@ -8,7 +8,7 @@ use crate::registry::Registry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Tags {
-    /// The repository: [HOST[:PORT]/]NAME
+    /// The repository: `[HOST[:PORT]/]NAME`
     #[arg(value_name = "REPOSITORY")]
     repository: Reference,
     /// Print a JSON array instead of lines
