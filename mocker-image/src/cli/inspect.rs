@@ -9,7 +9,7 @@ use crate::reference::Reference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Inspect {
-    /// The image: [HOST[:PORT]/]NAME[:TAG][@DIGEST]
+    /// The image: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
     #[arg(value_name = "IMAGE")]
     reference: Reference,
     /// Print the manifest or the index, byte by byte

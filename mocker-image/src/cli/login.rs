@@ -17,7 +17,7 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Login {
-    /// The registry, or a part of it: HOST[:PORT][/PATH]
+    /// The registry, or a part of it: `HOST[:PORT][/PATH]`
     #[arg(value_name = "REGISTRY", value_parser = reference::parse_place)]
     place: String,
     /// The user; asked for at the terminal if it is not given

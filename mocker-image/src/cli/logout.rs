@@ -9,7 +9,7 @@ use crate::registry::credentials;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Logout {
-    /// The registry, as it was given to login: HOST[:PORT][/PATH]
+    /// The registry, as it was given to login: `HOST[:PORT][/PATH]`
     #[arg(value_name = "REGISTRY", value_parser = reference::parse_place, required_unless_present = "all")]
     place: Option<String>,
     /// Forget all registries of the file
