@@ -46,7 +46,7 @@ const FLAGS: [([&str; 2], [&str; 3], [&str; 3]); 15] = [
     (["--cpuset-mems", "0"], ["cpuset", "cpuset.mems", "0"], ["cpuset", "cpuset.mems", "0"]),
     (["--pids-limit", "23"], ["pids", "pids.max", "23"], ["pids", "pids.max", "23"]),
     (["--pids-limit", "-1"], ["pids", "pids.max", "max"], ["pids", "pids.max", "max"]),
-    (["--pids-limit", "0"], ["pids", "pids.max", "0"], ["pids", "pids.max", "0"]),
+    (["--pids-limit", "0"], ["pids", "pids.max", "1"], ["pids", "pids.max", "1"]),
 ];
 
 /// A running container in a cgroup that no other test uses.

@@ -25,15 +25,10 @@ impl Cgroup {
         if let Some(cpu) = resources.cpu.as_mut().filter(|_| mode == CgroupMode::V2) {
             self.complete_bandwidth(cpu);
         }
-        let none_at_all = resources.pids.is_some_and(|pids| pids.limit == Some(0));
         let given_devices = !resources.devices.is_empty();
         let mut linux = Linux::default();
         linux.resources.replace(resources);
-        let mut plan = plan::plan(&linux, mode)?;
-        if none_at_all && !plan.writes.iter().any(|write| write.file == "pids.max") {
-            let value = "0".to_owned();
-            plan.writes.push(Write { controller: "pids", file: "pids.max".to_owned(), value });
-        }
+        let plan = plan::plan(&linux, mode)?;
         self.change(plan.writes)?;
         match mode {
             CgroupMode::V2 if given_devices => self.replace_device_program(&plan.devices),

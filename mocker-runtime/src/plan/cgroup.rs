@@ -139,12 +139,13 @@ fn controller_of(key: &str) -> Result<&'static str> {
     KNOWN.into_iter().find(|known| *known == prefix).ok_or_else(bad)
 }
 
-/// Zero and less than -1 mean what -1 does: no limit (runc; the spec leaves 0 open).
+/// 0 is a limit (config-linux.md "PIDs"): no task but the one that is there, which 1 says as well. runc writes
+/// 1, since systemd takes no 0.
 fn pids(resources: &Resources<'_>, out: &mut Writes) {
     match resources.pids.and_then(|pids| pids.limit) {
-        None | Some(0) => {}
-        Some(limit) if limit < 0 => out.add("pids", "pids.max", "max"),
-        Some(limit) => out.add("pids", "pids.max", limit),
+        None => {}
+        Some(..0) => out.add("pids", "pids.max", "max"),
+        Some(limit) => out.add("pids", "pids.max", limit.max(1)),
     }
 }
 
@@ -299,6 +300,7 @@ mod tests {
             (r#"{"memory":{"limit":-1}}"#, v2, vec!["memory.swap.max=max", "memory.max=max"]),
             (r#"{"pids":{"limit":7}}"#, v1, vec!["pids.max=7"]),
             (r#"{"pids":{"limit":-1}}"#, v2, vec!["pids.max=max"]),
+            (r#"{"pids":{"limit":0}}"#, v2, vec!["pids.max=1"]),
             (r#"{"cpu":{"shares":1024}}"#, v2, vec!["cpu.weight=100"]),
             (r#"{"cpu":{"quota":5000,"period":10000}}"#, v2, vec!["cpu.max=5000 10000"]),
             (r#"{"cpu":{"quota":5000}}"#, v2, vec!["cpu.max=5000 100000"]),

@@ -89,7 +89,7 @@ tables! {
     }
 }
 
-/// The number of tasks; zero and less mean no limit in config.json (runc's reading of the spec).
+/// The number of tasks; -1 means no limit, and 0 is a limit like any.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Pids {
