@@ -55,8 +55,7 @@ impl Tls {
              && openssl x509 -req -in csr.pem -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out cert.pem 2>>log \
              && openssl req -newkey rsa:2048 -nodes -subj /CN=client -keyout own.key -out own.csr 2>>log \
              && openssl x509 -req -in own.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out own.cert 2>>log \
-             && mkdir client old && cp ca.crt own.cert own.key client && cp own.key old \
-             && openssl x509 -req -in own.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out old/own.cert 2>>log \
+             && mkdir client wrong && cp ca.crt own.cert own.key client && cp own.key wrong && cp cert.pem wrong/own.cert \
              && htpasswd -Bbn user secret > htpasswd && mkdir certs && cp ca.crt certs",
             quoted(dir.path())
         );
@@ -198,10 +197,13 @@ fn a_registry_that_wants_a_certificate_of_the_client_gets_it() {
     let error = pull("certs").error();
     assert!(error.contains(&format!("ask 127.0.0.1:{}: TLS: ", tls.port)), "{error}");
     pull("client").ok();
-    // A certificate of version 1, as openssl makes it without extensions.
-    let error = pull("old").error();
-    let place = tls.dir.path().join("old");
-    let want = format!("use the client certificate in {}: UnsupportedCertVersion", place.display());
+    // A key that is another certificate's.
+    let error = pull("wrong").error();
+    let place = tls.dir.path().join("wrong");
+    let want = format!(
+        "use the client certificate in {}: TLS: keys may not be consistent: KeyMismatch",
+        place.display()
+    );
     assert!(error.ends_with(&want), "{error}");
     std::fs::remove_file(tls.dir.path().join("client/own.key")).unwrap();
     let error = pull("client").error();
