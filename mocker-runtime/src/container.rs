@@ -204,11 +204,9 @@ impl Container {
 
     /// Sends a signal to every process of the container; none left is fine.
     pub(crate) fn signal_all(&self, number: i32) -> Result<()> {
-        match self.record()?.cgroup {
-            ref cgroup if number == libc::SIGKILL => cgroup.kill_all(),
-            ref cgroup => cgroup.signal_each(number),
-        }
-        .while_doing(|| format!("signal all processes of container {}", self.id))
+        let cgroup = &self.record()?.cgroup;
+        let sent = if number == libc::SIGKILL { cgroup.kill_all() } else { cgroup.signal_each(number) };
+        sent.while_doing(|| format!("signal all processes of container {}", self.id))
     }
 
     /// Stops every process of the container until `resume`.

@@ -300,10 +300,12 @@ fn a_failing_hook_ends_create_with_its_output_and_poststop_runs() {
     }
     let bundle = Bundle::new(&["true"]);
     let after = bundle.path().join("poststop-ran");
+    // they come last: the container is gone by then
+    let state = bundle.state_root().join(&bundle.id);
     let shell = |line: String| json!([{ "path": "/bin/sh", "args": ["sh", "-c", line], "env": ["PATH=/usr/bin:/bin"] }]);
     let bundle = bundle
         .set("/hooks/createRuntime", shell("echo no tea; exit 3".to_owned()))
-        .set("/hooks/poststop", shell(format!("touch {}", after.display())));
+        .set("/hooks/poststop", shell(format!("test ! -e {} && touch {}", state.display(), after.display())));
     bundle.run().fails(&format!(
         "create container {}: run the createRuntime hook /bin/sh: exit status: 3, output: \"no tea\"",
         bundle.id

@@ -2,8 +2,10 @@
 //!
 //! Each step that leaves something on the machine puts what takes it back on the undo list.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::id::ContainerId;
@@ -80,13 +82,18 @@ impl Root {
 
 impl Creation<'_> {
     fn run(&self, options: Options) -> Result<Created> {
+        let mode = cgroup::mode();
+        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
+        // Once a hook has run, a failure ends the life cycle properly: with the poststop hooks, last of all.
+        let hooked = Rc::new(Cell::new(false));
+        let (ran, poststop) = (Rc::clone(&hooked), record.hooks.poststop.clone());
+        let stopped = record.state(Status::Stopped).to_string();
         let mut undo = Undo::default();
+        undo.push(move || if ran.get() { hooks::run_all("poststop", &poststop, &stopped) } else { Ok(()) });
         let home = self.root.make(self.id)?;
         let dir = home.path.clone();
         undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
 
-        let mode = cgroup::mode();
-        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
         record.save(&home)?;
         self.bundle.copy_to(&home.path)?;
         record.cgroup.make(&self.plan.cgroup, mode)?;
@@ -113,7 +120,7 @@ impl Creation<'_> {
         log::debug(|| format!("container {}: init is process {pid}", self.id));
         self.prepare(pid, &record.cgroup)?;
         sync.send(&FromParent::Begin(pid))?;
-        self.converse(&sync, record, &mut undo)?;
+        self.converse(&sync, record, &hooked)?;
         record.save(home)?;
         if let Some(file) = pid_file {
             write_pid_file(&file, pid)?;
@@ -190,16 +197,13 @@ impl Creation<'_> {
     }
 
     /// Answers init until it is ready.
-    fn converse(&self, sync: &End, record: &Record, undo: &mut Undo<'_>) -> Result<()> {
+    fn converse(&self, sync: &End, record: &Record, hooked: &Cell<bool>) -> Result<()> {
         loop {
             match sync.receive()? {
                 Some(FromInit::Ready) => return Ok(()),
                 Some(FromInit::Failed(error)) => return Err(error),
                 Some(FromInit::RunHooks) => {
-                    // From here on a failure ends the life cycle properly: with the poststop hooks.
-                    let poststop = record.hooks.poststop.clone();
-                    let stopped = record.state(Status::Stopped).to_string();
-                    undo.push(move || hooks::run_all("poststop", &poststop, &stopped));
+                    hooked.set(true);
                     let state = record.state(Status::Creating).to_string();
                     hooks::run_all("prestart", &self.plan.hooks.prestart, &state)?;
                     hooks::run_all("createRuntime", &self.plan.hooks.create_runtime, &state)?;

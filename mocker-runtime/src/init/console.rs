@@ -41,7 +41,7 @@ impl Task<'_> {
             .console
             .take()
             .ok_or_else(|| Error::new(Kind::Internal, "there is nobody to send the terminal to"))?;
-        // runc sends the terminal's name along, and docker logs it.
+        // A message cannot be empty; runc puts a name there, too.
         fd::send_fd(console.as_fd(), b"/dev/ptmx", pty.master.as_fd())
             .while_doing(|| "hand over the terminal")?;
         Ok(Some(pty.slave))

@@ -167,7 +167,7 @@ fn bytes(value: i64) -> String {
 }
 
 fn memory_version_1(memory: &Memory, out: &mut Writes) -> Result<()> {
-    refuse_kernel_memory(memory)?;
+    warn_of_kernel_memory(memory);
     let nonzero = |value: Option<i64>| value.filter(|value| *value != 0);
     out.add_some("memory", "memory.limit_in_bytes", nonzero(memory.limit));
     out.add_some("memory", "memory.soft_limit_in_bytes", nonzero(memory.reservation));
@@ -180,8 +180,8 @@ fn memory_version_1(memory: &Memory, out: &mut Writes) -> Result<()> {
 }
 
 fn memory_version_2(memory: &Memory, out: &mut Writes) -> Result<()> {
-    refuse_kernel_memory(memory)?;
-    swappiness(memory)?;
+    warn_of_kernel_memory(memory);
+    refuse_version_1_only(memory)?;
     let limit = memory.limit.unwrap_or(0);
     if let Some(swap) = memory.swap.filter(|swap| *swap != 0) {
         out.add("memory", "memory.swap.max", swap_alone(swap, limit)?);
@@ -194,6 +194,21 @@ fn memory_version_2(memory: &Memory, out: &mut Writes) -> Result<()> {
     }
     out.add_some("memory", "memory.low", memory.reservation.filter(|low| *low != 0).map(bytes));
     Ok(())
+}
+
+/// Properties whose files version 2 does not have. `useHierarchy` is no such one: version 2 always does.
+fn refuse_version_1_only(memory: &Memory) -> Result<()> {
+    let given = [
+        ("swappiness", swappiness(memory)?.is_some()),
+        ("kernelTCP", memory.kernel_tcp.is_some_and(|limit| limit > 0)),
+        ("disableOOMKiller", memory.disable_oom_killer == Some(true)),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((name, _)) => {
+            Err(Error::unsupported(format!("memory.{name}: cgroup version 2 has no such setting")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The file gives memory and swap together, version 2 wants swap alone.
@@ -209,11 +224,10 @@ fn swap_alone(swap: i64, limit: i64) -> Result<String> {
 }
 
 /// The kernel has no limits of its own memory any more (deprecated in 5.4, gone in 5.16); runc ignores them.
-fn refuse_kernel_memory(memory: &Memory) -> Result<()> {
+fn warn_of_kernel_memory(memory: &Memory) {
     if memory.kernel.is_some_and(|kernel| kernel > 0) {
         crate::log::warn("ignore memory.kernel: Linux has no limit of kernel memory any more");
     }
-    Ok(())
 }
 
 fn swappiness(memory: &Memory) -> Result<Option<u64>> {
@@ -325,6 +339,9 @@ mod tests {
             (r#"{"cpu":{"realtimeRuntime":5}}"#, v2, "real-time"),
             (r#"{"memory":{"limit":100,"swap":50}}"#, v2, "less than"),
             (r#"{"memory":{"swappiness":101}}"#, v2, "101"),
+            (r#"{"memory":{"swappiness":10}}"#, v2, "memory.swappiness"),
+            (r#"{"memory":{"disableOOMKiller":true}}"#, v2, "memory.disableOOMKiller"),
+            (r#"{"memory":{"kernelTCP":5}}"#, v2, "memory.kernelTCP"),
         ] {
             assert!(lines(json, mode).expect_err("must fail").to_string().contains(word), "{json}");
         }
