@@ -1,14 +1,18 @@
 //! The command line: words to one call, results to stdout, progress and errors to stderr.
 
+mod copy;
+mod digest;
 mod gc;
 mod inspect;
 mod list;
 mod login;
 mod logout;
 mod pull;
+mod push;
 mod remove;
 mod tag;
 mod tags;
+mod transfer;
 mod unpack;
 mod verify;
 
@@ -20,8 +24,11 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::{Context, Kind, Result};
+use crate::image::Source;
 use crate::image::platform::Platform;
+use crate::place::{Opening, Place};
 use crate::progress::Teller;
+use crate::reference::Reference;
 use crate::registry::Settings;
 use crate::store::Store;
 use crate::{home, interrupt};
@@ -89,6 +96,10 @@ struct Trust {
 enum Command {
     /// Pull an image into the store
     Pull(pull::Pull),
+    /// Copy an image from any place to any other
+    Copy(copy::Copy),
+    /// Push an image of the store to a registry, or to any other place
+    Push(push::Push),
     /// Make a bundle (config.json and rootfs) from an image, pulling what is missing
     Unpack(unpack::Unpack),
     /// List the images in the store
@@ -96,6 +107,12 @@ enum Command {
     List(list::List),
     /// Tell what an image is, from the store or else from its registry
     Inspect(inspect::Inspect),
+    /// Print the digest that a name stands for, in any place
+    Digest(digest::Digest),
+    /// Print an image's manifest or index, byte by byte
+    Manifest(digest::Manifest),
+    /// Print the digest of a manifest in a file
+    ManifestDigest(digest::ManifestDigest),
     /// List the tags of a repository at its registry
     Tags(tags::Tags),
     /// Give an image of the store one more name
@@ -118,6 +135,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Pull(pull) => pull.run(&cli.global),
+        Command::Copy(copy) => copy.run(&cli.global),
+        Command::Push(push) => push.run(&cli.global),
+        Command::Digest(digest) => digest.run(&cli.global),
+        Command::Manifest(manifest) => manifest.run(&cli.global),
+        Command::ManifestDigest(manifest) => manifest.run(),
         Command::Unpack(unpack) => unpack.run(&cli.global),
         Command::List(list) => list.run(&cli.global),
         Command::Inspect(inspect) => inspect.run(&cli.global),
@@ -142,6 +164,13 @@ pub fn main() -> ExitCode {
 impl Global {
     fn root(&self) -> Result<PathBuf> {
         self.root.clone().map_or_else(home::store, Ok)
+    }
+
+    /// Whether the store has an image of this name; no store is made for the question.
+    fn has(&self, reference: &Reference) -> Result<bool> {
+        let root = self.root()?;
+        let there = root.join("refs").try_exists().while_doing(|| format!("look for {}", root.display()))?;
+        Ok(there && Store::open(&root)?.record(reference)?.is_some())
     }
 
     fn store(&self) -> Result<Arc<Store>> {
@@ -169,6 +198,29 @@ impl Trust {
             any_insecure: !self.tls_verify,
             cert_dir: self.cert_dir.clone(),
             ..Settings::default()
+        }
+    }
+}
+
+impl Remote {
+    /// Opens a place to read from. A name that nothing says more of is the store's, if it has it.
+    fn source(&self, global: &Global, place: &Place) -> Result<Box<dyn Source>> {
+        let settings = self.settings();
+        let store = || global.store();
+        let opening = Opening {
+            store: &store,
+            settings: &settings,
+            daemon: None,
+            platform: None,
+            more_names: &[],
+            form: crate::archive::docker::Form::New,
+            part: None,
+        };
+        match place {
+            Place::Registry(reference, false) if global.has(reference)? => {
+                Place::Store(reference.clone()).source(&opening)
+            }
+            place => place.source(&opening),
         }
     }
 }

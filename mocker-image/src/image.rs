@@ -1,18 +1,29 @@
-//! Images: the documents that describe them, OCI's and Docker's alike.
+//! Images: the documents that describe them, OCI's and Docker's alike, and the places that hold them.
+//!
+//! ```text
+//! Source  registry, store, OCI layout, archives, folder ──copy──> Sink  the same
+//! ```
+//!
+//! A source can only hand out bytes that are verified when their end is reached.
 
+pub mod copy;
 mod download;
+pub mod edit;
+pub mod load;
 pub mod platform;
 pub mod pull;
 pub mod view;
 
 use std::fmt;
+use std::io::Read;
 
 use oci_spec::image::{ImageConfiguration, ImageIndex, ImageManifest};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Verified};
 use crate::error::{Context, Error, Kind, Result};
-use crate::media::{DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST};
+use crate::media::{DOCKER_LIST, DOCKER_MANIFEST, Family, OCI_INDEX, OCI_MANIFEST};
+use crate::reference::Reference;
 
 /// The most bytes that a manifest, an index or a config may have.
 pub const DOCUMENT: u64 = 4 << 20;
@@ -29,8 +40,121 @@ pub struct Descriptor {
     pub size: u64,
 }
 
+/// The bytes of a blob; their end of file means that size and digest were right.
+pub type Blob = Verified<Box<dyn Read + Send>>;
+
+/// A place that an image comes from.
+pub trait Source: Sync {
+    /// What errors and people call it.
+    fn name(&self) -> String;
+
+    /// What it holds: a manifest or an index, and its bytes, which are what the descriptor says.
+    fn top(&self) -> Result<(Descriptor, Vec<u8>)>;
+
+    /// A blob, or a manifest that an index names.
+    fn blob(&self, descriptor: &Descriptor) -> Result<Blob>;
+
+    /// Whether the manifest is nobody's: made up here, since the place has none.
+    fn is_made_up(&self) -> bool {
+        false
+    }
+
+    /// Repositories that are known to hold a blob, too.
+    fn origins(&self, _descriptor: &Descriptor) -> Vec<Reference> {
+        Vec::new()
+    }
+
+    /// A small document in memory.
+    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        descriptor.is_document()?;
+        let mut bytes = Vec::new();
+        let read = self.blob(descriptor)?.read_to_end(&mut bytes);
+        read.while_doing(|| format!("read {descriptor}"))?;
+        Ok(bytes)
+    }
+}
+
+/// What a place can hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Takes {
+    /// Indexes, and so several images.
+    pub indexes: bool,
+    /// Only documents of this family; `None` is both.
+    pub family: Option<Family>,
+    /// Only layers that are not packed.
+    pub plain: bool,
+    /// Layers that are not packed are packed on their way here, where that breaks nobody's digest.
+    pub packs: bool,
+    /// Blobs that may be on their way at once.
+    pub lanes: usize,
+}
+
+/// Where a blob comes from, as often as it takes.
+pub trait Supply: Sync {
+    /// The blob from its first byte.
+    fn open(&self) -> Result<Blob>;
+
+    /// Repositories that are known to hold it, too.
+    fn origins(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+}
+
+/// How a blob came to be where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// Its bytes were sent.
+    Sent,
+    /// The place took it from another of its repositories.
+    Mounted,
+}
+
+/// A place that an image goes to.
+pub trait Sink: Sync {
+    /// What errors and people call it.
+    fn name(&self) -> String;
+
+    /// What it can hold.
+    fn takes(&self) -> Takes;
+
+    /// Whether the blob is there already.
+    fn has(&self, descriptor: &Descriptor) -> Result<bool>;
+
+    /// Takes a blob; it is there only when all of it was verified.
+    fn put_blob(&self, descriptor: &Descriptor, supply: &dyn Supply) -> Result<Put>;
+
+    /// Takes a manifest that an index will name.
+    fn put_child(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<()>;
+
+    /// Takes what the place stands for from now on; everything that it names is there.
+    fn put_top(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<()>;
+}
+
 impl Descriptor {
-    fn read(descriptor: &oci_spec::image::Descriptor) -> Result<Self> {
+    /// The descriptor of some bytes.
+    pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self { media_type: media_type.to_owned(), digest: Digest::of(bytes), size: bytes.len() as u64 }
+    }
+
+    /// A descriptor as a document has it.
+    pub fn parse(value: &serde_json::Value) -> Result<Self> {
+        let descriptor: oci_spec::image::Descriptor = serde_json::from_value(value.clone())
+            .map_err(|e| Error::invalid(format!("a descriptor of the manifest is none: {e}")))?;
+        Self::read(&descriptor)
+    }
+
+    /// Whether it is small enough for a document.
+    pub fn is_document(&self) -> Result<()> {
+        match self.size > DOCUMENT {
+            true => {
+                let size = self.size;
+                Err(Error::invalid(format!("{self} would have {size} bytes, more than {DOCUMENT}")))
+            }
+            false => Ok(()),
+        }
+    }
+
+    pub(crate) fn read(descriptor: &oci_spec::image::Descriptor) -> Result<Self> {
         let digest = descriptor.digest().to_string().parse()?;
         Ok(Self { media_type: descriptor.media_type().to_string(), digest, size: descriptor.size() })
     }
@@ -63,6 +187,23 @@ pub struct Manifest {
     pub config: Descriptor,
     /// Its layers, the lowest first.
     pub layers: Vec<Descriptor>,
+}
+
+/// An image whose documents are at hand.
+#[derive(Debug)]
+pub struct Image {
+    /// What the name stands for: the manifest or an index.
+    pub top: Descriptor,
+    /// The manifest for the platform.
+    pub descriptor: Descriptor,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its content.
+    pub manifest: Manifest,
+    /// The configuration.
+    pub config: Config,
+    /// Its bytes.
+    pub config_bytes: Vec<u8>,
 }
 
 /// What a manifest request may give.

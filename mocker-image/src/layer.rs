@@ -11,6 +11,7 @@ pub mod archive;
 pub mod entry;
 pub mod extract;
 mod field;
+pub mod pack;
 mod pax;
 mod tree;
 pub mod unpacked;

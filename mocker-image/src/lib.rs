@@ -2,20 +2,26 @@
 //!
 //! ```text
 //! cli -> { image::pull, bundle } -> { registry, store, layer }
+//!     -> image::copy -> Source, Sink <- { registry, store, layout, archive, folder, daemon }
 //! ```
 //!
-//! Registry and store never see each other; `image::pull` stands between them. Errors are data and
+//! Registry and store never see each other; `image` stands between them. Errors are data and
 //! only `cli` prints.
 
+pub mod archive;
 pub mod bundle;
 pub mod cli;
+pub mod daemon;
 pub mod digest;
 pub mod error;
+pub mod folder;
 pub mod home;
 pub mod image;
 pub mod interrupt;
 pub mod layer;
+pub mod layout;
 pub mod media;
+pub mod place;
 pub mod progress;
 pub mod reference;
 pub mod registry;

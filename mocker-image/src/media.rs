@@ -14,6 +14,73 @@ pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list
 /// Docker's manifest, schema 2.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
+/// An OCI image's configuration.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// Docker's image configuration.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+
+/// Whose words a document speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// The OCI's image specification.
+    Oci,
+    /// Docker's schema 2.
+    Docker,
+}
+
+impl Family {
+    /// Whose a manifest or an index is.
+    pub fn of(media_type: &str) -> Self {
+        match media_type.contains("vnd.docker.") {
+            true => Self::Docker,
+            false => Self::Oci,
+        }
+    }
+
+    /// The media type of its manifests.
+    pub fn manifest(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_MANIFEST,
+            Self::Docker => DOCKER_MANIFEST,
+        }
+    }
+
+    /// The media type of its indexes.
+    pub fn index(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_INDEX,
+            Self::Docker => DOCKER_LIST,
+        }
+    }
+
+    /// The media type of its configurations.
+    pub fn config(self) -> &'static str {
+        match self {
+            Self::Oci => OCI_CONFIG,
+            Self::Docker => DOCKER_CONFIG,
+        }
+    }
+
+    /// The media type of its layers; Docker has none for zstd, and everybody writes it so.
+    pub fn layer(self, compression: Compression) -> String {
+        match (self, compression) {
+            (Self::Oci, Compression::None) => OCI_LAYER.to_owned(),
+            (Self::Oci, Compression::Gzip) => format!("{OCI_LAYER}+gzip"),
+            (Self::Oci, Compression::Zstd) => format!("{OCI_LAYER}+zstd"),
+            (Self::Docker, Compression::None) => DOCKER_LAYER.to_owned(),
+            (Self::Docker, Compression::Gzip) => format!("{DOCKER_LAYER}.gzip"),
+            (Self::Docker, Compression::Zstd) => format!("{DOCKER_LAYER}.zstd"),
+        }
+    }
+}
+
+/// Whether a media type is a manifest's or an index's.
+pub fn is_document(media_type: &str) -> bool {
+    DOCUMENTS.contains(&media_type.split(';').next().unwrap_or_default().trim())
+}
+
 /// What a layer's bytes are packed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {

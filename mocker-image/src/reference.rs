@@ -54,6 +54,23 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The same repository under another tag.
+    ///
+    /// # Errors
+    /// The tag is none.
+    pub fn with_tag(&self, tag: &str) -> Result<Self> {
+        match tag_is_valid(tag) {
+            true => Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() }),
+            false => Err(Error::invalid(format!("tag {tag:?} has a character outside [A-Za-z0-9_.-]"))),
+        }
+    }
+
+    /// The same repository by a digest.
+    #[must_use]
+    pub fn with_digest(&self, digest: &Digest) -> Self {
+        Self { tag: None, digest: Some(digest.clone()), ..self.clone() }
+    }
+
     /// What the manifest is asked for by: the digest, or else the tag.
     pub fn selector(&self) -> String {
         match (&self.digest, &self.tag) {

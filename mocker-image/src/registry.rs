@@ -1,6 +1,7 @@
-//! A registry, read only: the half of the distribution specification that pulling needs.
+//! A registry, by the distribution specification: documents and blobs, there and back.
 //!
 //! ```text
+//! Remote (blocking: Source and Sink) -> Registry (one request each) -> client
 //! Registry -> scheme (https, or http where that is allowed) -> client (one pool, own resolver, lazy roots)
 //!          -> 401 -> challenge -> token or basic -> the same request again
 //! ```
@@ -12,10 +13,12 @@ mod auth;
 mod challenge;
 mod client;
 pub mod credentials;
+pub mod remote;
 mod resolve;
 pub(crate) mod retry;
 mod tags;
 mod tls;
+mod upload;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -32,15 +35,45 @@ use crate::image::DOCUMENT;
 use crate::reference::Reference;
 use client::Client;
 
+/// What is to be done at a registry, as its token service wants to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Actions {
+    /// Read.
+    #[default]
+    Pull,
+    /// Write, and read what is there already.
+    Push,
+    /// Remove.
+    Delete,
+    /// List the repositories.
+    Catalog,
+}
+
+impl Actions {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Pull | Self::Catalog => "pull",
+            Self::Push => "pull,push",
+            Self::Delete => "pull,delete",
+        }
+    }
+}
+
 /// How registries are to be spoken to.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// What for.
+    pub actions: Actions,
     /// Hosts (with their port) that need no valid certificate, nor TLS at all.
     pub insecure: Vec<String>,
     /// Whether every host counts as insecure.
     pub any_insecure: bool,
     /// User and password; without them, files are looked into.
     pub credentials: Option<(String, String)>,
+    /// Nobody says who they are: no file is looked into, either.
+    pub anonymous: bool,
+    /// A token that needs no asking for.
+    pub token: Option<String>,
     /// The file of credentials to look into, in place of the usual ones.
     pub authfile: Option<PathBuf>,
     /// A folder with `*.crt` (authorities) and `*.cert` + `*.key` (the client's own).
@@ -179,6 +212,11 @@ impl Registry {
 /// Every document that we read, in one header.
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// For a client that never speaks TLS, and so reads no authorities.
+pub(crate) fn no_tls() -> Result<rustls::ClientConfig> {
+    tls::config(None, None)
+}
 
 /// Which byte of a blob an answer begins with.
 pub fn starts_at(response: &Response, asked: u64) -> u64 {

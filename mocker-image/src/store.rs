@@ -17,6 +17,7 @@
 
 mod gc;
 pub mod partial;
+pub mod place;
 pub mod refs;
 mod verify;
 
@@ -28,9 +29,9 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::digest::{Digest, Verified};
+use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::Descriptor;
+use crate::image::{Blob, Descriptor};
 pub use gc::Freed;
 pub use refs::Record;
 pub use verify::{Bad, Verdict};
@@ -65,7 +66,7 @@ impl Store {
     }
 
     /// The blob, unless it is missing or has another size than it should: then it is fetched anew.
-    pub fn blob(&self, descriptor: &Descriptor) -> Result<Option<Verified<File>>> {
+    pub fn blob(&self, descriptor: &Descriptor) -> Result<Option<Blob>> {
         let path = self.path(&descriptor.digest);
         let file = match File::open(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -76,7 +77,7 @@ impl Store {
             return Ok(None);
         }
         let name = format!("blob {} in the store", descriptor.digest);
-        Ok(Some(Verified::new(file, name, &descriptor.digest, descriptor.size)))
+        Ok(Some(Blob::new(Box::new(file), name, &descriptor.digest, descriptor.size)))
     }
 
     /// A document in memory, unless it is missing; one that went bad counts as missing.

@@ -1,23 +1,29 @@
-//! `inspect`: an image's documents, from the store or else from its registry.
+//! `inspect`: an image's documents, from any place.
 
 use super::{Global, Remote, print};
 use crate::error::{Context, Error, Kind, Result};
-use crate::image::pull::{Freshness, Pull};
+use crate::image::load::load;
 use crate::image::view::View;
+use crate::image::{Image, Source};
 use crate::interrupt;
+use crate::place::Place;
 use crate::reference::Reference;
+use crate::registry::remote::Remote as Registry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Inspect {
-    /// The image: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
+    /// The image: a name (the store's or else its registry's) or a place, see `copy`
     #[arg(value_name = "IMAGE")]
-    reference: Reference,
+    place: Place,
     /// Print the manifest or the index, byte by byte
     #[arg(long, conflicts_with = "config")]
     raw: bool,
     /// Print the image's configuration, byte by byte
     #[arg(long)]
     config: bool,
+    /// Do not ask for the repository's other tags
+    #[arg(long, short)]
+    no_tags: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -25,42 +31,48 @@ pub(super) struct Inspect {
 impl Inspect {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
-        let store = global.store()?;
-        let settings = self.remote.settings();
-        let mut pull = Pull::new(&store, &self.reference, &settings, global);
-        pull.platform = self.remote.platform.as_ref();
-        let text = self.text(&pull).while_doing(|| format!("inspect {}", self.reference));
-        // What was only looked at is not kept.
-        store.undo_added()?;
-        print(text?)
+        print(self.text(global).while_doing(|| format!("inspect {}", self.place))?)
     }
 
-    fn text(&self, pull: &Pull<'_>) -> Result<Vec<u8>> {
+    fn text(&self, global: &Global) -> Result<Vec<u8>> {
+        let source: Box<dyn Source> = self.remote.source(global, &self.place)?;
         if self.raw {
-            return Ok(pull.top(Freshness::Keep)?.1);
+            return Ok(source.top()?.1);
         }
-        let image = pull.image(Freshness::Keep)?;
+        let image: Image = load(&*source, self.remote.platform.as_ref(), global)?;
         if self.config {
-            let config = pull.store.document(&image.manifest.config)?;
-            return config.ok_or_else(|| Error::new(Kind::NotFound, "the config vanished from the store"));
+            return Ok(image.config_bytes);
         }
-        let view = View::new(pull.store, &self.reference, &image, self.tags(pull)?)?;
+        let name = self.place.reference().map_or_else(|| source.name(), Reference::name);
+        let tag = self.place.reference().and_then(Reference::tag);
+        let view = View::new(name, tag, &image, self.tags(global)?)?;
         let text = serde_json::to_vec_pretty(&view).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
         Ok([text, b"\n".to_vec()].concat())
     }
 
     /// The other tags: those in the store of an image that is there, else the registry's.
-    fn tags(&self, pull: &Pull<'_>) -> Result<Vec<String>> {
-        if pull.store.record(&self.reference)?.is_none() {
-            return match pull.tags() {
-                // Who may see an image may not see all of its repository.
-                Err(e) if matches!(e.kind(), Kind::Denied | Kind::NotFound) => Ok(Vec::new()),
-                tags => tags,
-            };
+    fn tags(&self, global: &Global) -> Result<Vec<String>> {
+        let stored = match &self.place {
+            Place::Registry(reference, false) => global.has(reference)?,
+            Place::Store(_) => true,
+            _ => false,
+        };
+        match &self.place {
+            _ if self.no_tags => Ok(Vec::new()),
+            Place::Registry(reference, _) | Place::Store(reference) if stored => {
+                let records = global.store()?.records()?.into_iter();
+                let names = records.filter_map(|record| record.name.parse::<Reference>().ok());
+                let same = names.filter(|name| name.name() == reference.name());
+                Ok(same.filter_map(|name| name.tag().map(str::to_owned)).collect())
+            }
+            Place::Registry(reference, _) => {
+                match Registry::new(reference, &self.remote.settings())?.tags() {
+                    // Who may see an image may not see all of its repository.
+                    Err(e) if matches!(e.kind(), Kind::Denied | Kind::NotFound) => Ok(Vec::new()),
+                    tags => tags,
+                }
+            }
+            _ => Ok(Vec::new()),
         }
-        let records = pull.store.records()?.into_iter();
-        let names = records.filter_map(|record| record.name.parse::<Reference>().ok());
-        let same = names.filter(|name| name.name() == self.reference.name());
-        Ok(same.filter_map(|name| name.tag().map(str::to_owned)).collect())
     }
 }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::io::Read;
+use std::io::{self, Read};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -18,13 +18,14 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::download::{download, whole};
+use super::load::load;
 use super::platform::Platform;
-use super::{Config, DOCUMENT, Descriptor, Document, Manifest};
+use super::{Blob, Descriptor, Document, Image, Source};
 use crate::digest::{Check, Digest};
 use crate::error::{Context, Error, Kind, Result};
 use crate::interrupt::heed;
 use crate::layer::Layer;
-use crate::media::Compression;
+use crate::media::{Compression, is_document};
 use crate::progress::{Teller, size};
 use crate::reference::Reference;
 use crate::registry::{Registry, Settings};
@@ -50,19 +51,6 @@ pub enum Which {
     All,
     /// Those that arrive.
     Missing,
-}
-
-/// An image whose documents are at hand.
-#[derive(Debug)]
-pub struct Image {
-    /// What the name stands for: the manifest or an index.
-    pub top: Descriptor,
-    /// The manifest for the platform.
-    pub descriptor: Descriptor,
-    /// Its content.
-    pub manifest: Manifest,
-    /// The configuration.
-    pub config: Config,
 }
 
 /// One name, to be pulled into a store.
@@ -106,26 +94,7 @@ impl<'a> Pull<'a> {
 
     /// Gets the documents of the image.
     pub fn image(&self, freshness: Freshness) -> Result<Image> {
-        let (top, bytes) = self.top(freshness)?;
-        let (descriptor, manifest) = match Document::parse(&bytes, &top.media_type)? {
-            Document::Manifest(manifest) => (top.clone(), manifest),
-            Document::Index(index) => {
-                let host = Platform::host();
-                let descriptor = self.platform.unwrap_or(&host).choose(&index)?;
-                let bytes = self.document(&descriptor, &descriptor.media_type)?;
-                match Document::parse(&bytes, &descriptor.media_type)? {
-                    Document::Manifest(manifest) => (descriptor, manifest),
-                    Document::Index(_) => {
-                        return Err(Error::new(Kind::Unsupported, "the index leads to another index"));
-                    }
-                }
-            }
-        };
-        let bytes = self.document(&manifest.config, "")?;
-        let config =
-            Config::parse(&bytes, &manifest).while_doing(|| format!("config {}", manifest.config))?;
-        self.check_platform(&config)?;
-        Ok(Image { top, descriptor, manifest, config })
+        load(&Asked { pull: self, freshness }, self.platform, self.teller)
     }
 
     /// Downloads the missing layers and hands them on in order, while they arrive.
@@ -242,7 +211,7 @@ impl<'a> Pull<'a> {
         if freshness == Freshness::Keep
             && let Some(record) = self.store.record(self.reference)?
         {
-            let bytes = self.document(&record.top, &record.top.media_type)?;
+            let bytes = self.document(&record.top)?;
             return Ok((record.top, bytes));
         }
         let remote = self.remote()?;
@@ -259,23 +228,17 @@ impl<'a> Pull<'a> {
         Ok((Descriptor { media_type: fetched.media_type, digest, size }, fetched.bytes))
     }
 
-    /// A small document, from the store or from the registry; a manifest if it has a media type.
-    fn document(&self, descriptor: &Descriptor, manifest: &str) -> Result<Vec<u8>> {
-        if descriptor.size > DOCUMENT {
-            return Err(Error::invalid(format!(
-                "{descriptor} would have {} bytes, more than {DOCUMENT}",
-                descriptor.size
-            )));
-        }
+    /// A small document, from the store or from the registry.
+    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        descriptor.is_document()?;
         if let Some(bytes) = self.store.document(descriptor)? {
             return Ok(bytes);
         }
         let remote = self.remote()?;
-        let name = if manifest.is_empty() { "config" } else { "manifest" };
         let bytes = remote.wait(async {
-            match manifest.is_empty() {
-                true => whole(&remote.registry, descriptor).await,
-                false => remote
+            match is_document(&descriptor.media_type) {
+                false => whole(&remote.registry, descriptor).await,
+                true => remote
                     .registry
                     .manifest(&descriptor.digest.to_string())
                     .await
@@ -283,7 +246,7 @@ impl<'a> Pull<'a> {
             }
         })?;
         let mut check = Check::new(&descriptor.digest, descriptor.size);
-        check.update(&bytes).and_then(|()| check.finish()).while_doing(|| format!("{name} {descriptor}"))?;
+        check.update(&bytes).and_then(|()| check.finish())?;
         self.store.put(&bytes)?;
         Ok(bytes)
     }
@@ -297,25 +260,30 @@ impl<'a> Pull<'a> {
         let registry = Arc::new(Registry::new(self.reference, self.settings)?);
         Ok(self.remote.get_or_init(|| Remote { runtime, registry }))
     }
+}
 
-    /// An image of one platform only is taken as it is, unless another one was asked for.
-    fn check_platform(&self, config: &Config) -> Result<()> {
-        let document = &config.document;
-        let Ok(own) = format!("{}/{}", document.os(), document.architecture()).parse::<Platform>() else {
-            return Ok(());
-        };
-        let host = Platform::host();
-        match self.platform {
-            Some(asked) if !asked.is_like(&own) => Err(Error::new(
-                Kind::NotFound,
-                format!("the image is not there for {asked}; it is for: {own}"),
-            )),
-            None if !host.is_like(&own) => {
-                self.teller.tell(&format!("warning: the image is for {own}, this machine is {host}"));
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+/// A pull as a source of documents; its layers go another way.
+struct Asked<'a> {
+    pull: &'a Pull<'a>,
+    freshness: Freshness,
+}
+
+impl Source for Asked<'_> {
+    fn name(&self) -> String {
+        self.pull.reference.to_string()
+    }
+
+    fn top(&self) -> Result<(Descriptor, Vec<u8>)> {
+        self.pull.top(self.freshness)
+    }
+
+    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        self.pull.document(descriptor)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Blob> {
+        let bytes: Box<dyn Read + Send> = Box::new(io::Cursor::new(self.document(descriptor)?));
+        Ok(Blob::new(bytes, "", &descriptor.digest, descriptor.size))
     }
 }
 

@@ -3,11 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::json;
-use super::pull::Image;
-use crate::error::{Error, Kind, Result};
-use crate::reference::Reference;
-use crate::store::Store;
+use super::{Image, json};
+use crate::error::Result;
 
 /// An image in one document.
 #[derive(Debug, Serialize)]
@@ -55,11 +52,10 @@ struct Running {
 }
 
 impl View {
-    /// The view of an image whose documents are in the store; `tags` are those of its repository.
-    pub fn new(store: &Store, reference: &Reference, image: &Image, tags: Vec<String>) -> Result<Self> {
-        let gone = || Error::new(Kind::NotFound, "a document of the image vanished from the store");
-        let manifest: Value = json(&store.document(&image.descriptor)?.ok_or_else(gone)?)?;
-        let extra: Extra = json(&store.document(&image.manifest.config)?.ok_or_else(gone)?)?;
+    /// The view of an image; `tags` are those of its repository.
+    pub fn new(name: String, tag: Option<&str>, image: &Image, tags: Vec<String>) -> Result<Self> {
+        let manifest: Value = json(&image.bytes)?;
+        let extra: Extra = json(&image.config_bytes)?;
         let (labels, env) = extra.config.map_or((None, None), |config| (config.labels, config.env));
         let config = &image.config.document;
         let layers = image.manifest.layers.iter().enumerate().map(|(n, layer)| Layer {
@@ -69,8 +65,8 @@ impl View {
             annotations: manifest["layers"][n].get("annotations").cloned(),
         });
         Ok(Self {
-            name: reference.name(),
-            tag: reference.tag().map(str::to_owned),
+            name,
+            tag: tag.map(str::to_owned),
             digest: image.top.digest.to_string(),
             repo_tags: tags,
             created: config.created().clone(),

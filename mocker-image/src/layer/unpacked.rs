@@ -14,6 +14,18 @@ const WINDOW: usize = 128 * 1024;
 /// Bytes between the blob's reader and inflation.
 const INPUT: usize = 64 * 1024;
 
+/// Inflates a stream whose format is known and whose digest nobody knows.
+pub fn decoder<R: BufRead + Send + 'static>(
+    packed: R,
+    compression: Compression,
+) -> Result<Box<dyn Read + Send>> {
+    Ok(match compression {
+        Compression::None => Box::new(packed),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+    })
+}
+
 enum Decoder<R: Read> {
     Plain(BufReader<R>),
     Gzip(Box<MultiGzDecoder<BufReader<R>>>),

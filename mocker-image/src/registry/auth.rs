@@ -50,9 +50,9 @@ impl Client {
         if url.scheme() != "https" && !self.may_be_plain(&url) {
             return Err(Error::invalid("that is not https"));
         }
-        let scope = format!("repository:{}:pull", self.path());
-        let scope = (!self.path().is_empty()).then_some(("scope", scope.as_str()));
-        let wanted = scope.into_iter().chain(service.map(|service| ("service", service)));
+        let scopes = self.scopes();
+        let scopes = scopes.iter().map(|scope| ("scope", scope.as_str()));
+        let wanted = scopes.chain(service.map(|service| ("service", service)));
         let secret = self.credentials()?.map(|credentials| &credentials.secret);
         if secret.is_some() {
             self.may_carry_credentials(&url)?;

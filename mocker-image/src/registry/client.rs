@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use super::challenge::Challenge;
 use super::credentials::{self, Credentials, Secret};
 use super::retry::{self, Backoff};
-use super::{Settings, is_loopback, resolve, tls};
+use super::{Actions, Settings, is_loopback, resolve, tls};
 use crate::error::{Context, Error, Kind, Result};
 use crate::reference::registry_of;
 
@@ -39,6 +39,8 @@ pub(super) struct Client {
 struct Learned {
     scheme: Option<&'static str>,
     authorization: Option<HeaderValue>,
+    /// Scopes of other repositories.
+    beside: Vec<String>,
 }
 
 impl Client {
@@ -59,7 +61,11 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|e| told(&e)).while_doing(|| "prepare the HTTP client")?;
-        let learned = Mutex::new(Learned { scheme: (!plain).then_some("https"), authorization: None });
+        let bad = |_| Error::invalid("the token has a character that no header may have");
+        let token = settings.token.as_ref().map(|token| HeaderValue::from_str(&format!("Bearer {token}")));
+        let authorization = token.transpose().map_err(bad)?;
+        let scheme = (!plain).then_some("https");
+        let learned = Mutex::new(Learned { scheme, authorization, beside: Vec::new() });
         let (host, path, settings) = (host.to_owned(), path.to_owned(), settings.clone());
         Ok(Self { http, host, path, settings, learned, name, credentials: OnceLock::new() })
     }
@@ -72,16 +78,13 @@ impl Client {
         &self.host
     }
 
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// Who we are here: looked up when it is first asked for.
     pub(super) fn credentials(&self) -> Result<Option<&Credentials>> {
         let look = || match self.settings.credentials.clone() {
             Some((user, password)) => {
                 Ok(Some(Credentials { secret: Secret::Password { user, password }, origin: None }))
             }
+            None if self.settings.anonymous => Ok(None),
             None => credentials::find(&self.name, self.settings.authfile.as_deref()),
         };
         self.credentials.get_or_init(look).as_ref().map(Option::as_ref).map_err(Clone::clone)
@@ -117,19 +120,31 @@ impl Client {
         )))
     }
 
-    /// Sends a request, with what the registry wants for it.
+    /// Sends a request without a body, with what the registry wants for it.
     pub(super) async fn send(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Response> {
+        self.call(method, &self.at(path).await?, headers, None).await
+    }
+
+    /// The URL of one of the registry's paths.
+    pub(super) async fn at(&self, path: &str) -> Result<Url> {
         let scheme = match self.learned().scheme {
             Some(scheme) => scheme,
             None => self.find_scheme().await?,
         };
-        let url = self.url(scheme, path)?;
+        self.url(scheme, path)
+    }
+
+    /// Sends a request, again where that may help, with what the registry wants for it.
+    pub(super) async fn call(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response> {
         let request = || {
-            let request = self.http.request(method.clone(), url.clone()).headers(headers.clone());
-            match self.learned().authorization {
-                Some(authorization) => request.header(AUTHORIZATION, authorization),
-                None => request,
-            }
+            let request = self.request(method, url, headers);
+            body.iter().fold(request, |request, body| request.body(body.clone()))
         };
         let response = self.sent(request()).await?;
         // Who stands behind a redirect has no say in whom we tell our credentials (CVE-2019-10214).
@@ -143,6 +158,20 @@ impl Client {
         let authorization = self.answer(&challenge).await?;
         self.learn(|learned| learned.authorization = Some(authorization));
         self.sent(request()).await
+    }
+
+    /// A request that says who we are, if it goes to the registry itself.
+    pub(super) fn request(&self, method: &Method, url: &Url, headers: &HeaderMap) -> RequestBuilder {
+        let request = self.http.request(method.clone(), url.clone()).headers(headers.clone());
+        match self.learned().authorization.filter(|_| self.is_own(url)) {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
+    }
+
+    /// Sends a request once, whatever comes of it.
+    pub(super) async fn once(&self, request: RequestBuilder) -> Result<Response> {
+        request.send().await.map_err(|e| told(&e)).while_doing(|| format!("ask {}", self.host))
     }
 
     /// Sends one request as it is, again if the answer is one that passes by.
@@ -177,10 +206,34 @@ impl Client {
 
     /// The other host, where a redirect led to one.
     pub(super) fn stranger(&self, response: &Response) -> Option<String> {
-        let place = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()));
-        let (own, other) = (self.base().ok()?, response.url());
+        let other = response.url();
         let named = || other.port().map_or_else(String::new, |port| format!(":{port}"));
-        (place(&own) != place(other)).then(|| format!("{}{}", other.host_str().unwrap_or_default(), named()))
+        (!self.is_own(other)).then(|| format!("{}{}", other.host_str().unwrap_or_default(), named()))
+    }
+
+    fn is_own(&self, url: &Url) -> bool {
+        let place = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()));
+        self.base().is_ok_and(|own| place(&own) == place(url))
+    }
+
+    /// What a token is asked for: the scopes of the repository and of those that are read from beside it.
+    pub(super) fn scopes(&self) -> Vec<String> {
+        let own = match (self.path.as_str(), self.settings.actions) {
+            ("", Actions::Catalog) => Some("registry:catalog:*".to_owned()),
+            ("", _) => None,
+            (path, actions) => Some(format!("repository:{path}:{}", actions.words())),
+        };
+        own.into_iter().chain(self.learned().beside).collect()
+    }
+
+    /// From now on another repository is read, too; its token is asked for when the registry wants it.
+    pub(super) fn also_read(&self, path: &str) {
+        let scope = format!("repository:{path}:pull");
+        self.learn(|learned| {
+            if !learned.beside.contains(&scope) {
+                learned.beside.push(scope);
+            }
+        });
     }
 
     /// The next bytes of a body.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Store, remove, replace};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
-use crate::image::{Descriptor, Document};
+use crate::image::Descriptor;
+use crate::image::edit::Edit;
 use crate::reference::Reference;
 
 /// One name: what it stands for, and when it was asked for last.
@@ -63,18 +64,40 @@ impl Store {
     pub(super) fn needed(&self) -> Result<HashMap<Digest, Vec<String>>> {
         let mut needed: HashMap<_, Vec<String>> = HashMap::new();
         for record in self.records()? {
-            let mut blobs = HashSet::from([record.top.digest, record.manifest.digest.clone()]);
-            if let Some(bytes) = self.document(&record.manifest)?
-                && let Document::Manifest(manifest) = Document::parse(&bytes, &record.manifest.media_type)?
-            {
-                blobs.extend(manifest.layers.into_iter().map(|layer| layer.digest));
-                blobs.insert(manifest.config.digest);
-            }
+            let mut blobs = HashSet::new();
+            self.gather(&record.top, false, &mut blobs)?;
+            self.gather(&record.manifest, true, &mut blobs)?;
             for blob in blobs {
                 needed.entry(blob).or_default().push(record.name.clone());
             }
         }
         Ok(needed)
+    }
+
+    /// A document and all that it names; what an index names is needed only if it is here.
+    fn gather(&self, descriptor: &Descriptor, needed: bool, blobs: &mut HashSet<Digest>) -> Result<()> {
+        let bytes = match descriptor.is_document() {
+            Ok(()) => self.document(descriptor)?,
+            Err(_) => None,
+        };
+        if needed || bytes.is_some() {
+            blobs.insert(descriptor.digest.clone());
+        }
+        let Some(bytes) = bytes else { return Ok(()) };
+        let document = Edit::new(&descriptor.media_type, &bytes)?;
+        if document.is_index() {
+            return document.manifests()?.iter().try_for_each(|child| self.gather(child, false, blobs));
+        }
+        blobs.extend(document.layers()?.into_iter().map(|layer| layer.digest));
+        blobs.insert(document.config()?.digest);
+        Ok(())
+    }
+
+    /// The repositories whose images have a blob.
+    pub(super) fn names_of(&self, digest: &Digest) -> Result<Vec<Reference>> {
+        let needed = self.needed()?;
+        let names = needed.get(digest).into_iter().flatten();
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
     }
 
     fn record_path(&self, reference: &Reference) -> PathBuf {

@@ -1,0 +1,77 @@
+//! `digest`, `manifest`, `manifest-digest`: what a name stands for.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Global, Remote, print};
+use crate::error::{Context, Result};
+use crate::image::load::choose;
+use crate::image::{Descriptor, Source};
+use crate::interrupt;
+use crate::place::Place;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Digest {
+    /// The image: a place, see `copy`
+    #[arg(value_name = "IMAGE")]
+    place: Place,
+    /// Print a JSON object with media type and size, too
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Digest {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
+        interrupt::watch()?;
+        let top = top(global, &self.place, &self.remote);
+        let (descriptor, _) = top.while_doing(|| format!("find the digest of {}", self.place))?;
+        match self.json {
+            true => print(format!("{:#}\n", json!(descriptor))),
+            false => print(format!("{}\n", descriptor.digest)),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Manifest {
+    /// The image: a place, see `copy`
+    #[arg(value_name = "IMAGE")]
+    place: Place,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Manifest {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
+        interrupt::watch()?;
+        let top = top(global, &self.place, &self.remote);
+        print(top.while_doing(|| format!("get the manifest of {}", self.place))?.1)
+    }
+}
+
+/// What a place stands for; for a platform, where one was asked for.
+fn top(global: &Global, place: &Place, remote: &Remote) -> Result<(Descriptor, Vec<u8>)> {
+    let source: Box<dyn Source> = remote.source(global, place)?;
+    let (descriptor, bytes) = source.top()?;
+    match &remote.platform {
+        Some(platform) => choose(&*source, Some(platform), descriptor, bytes),
+        None => Ok((descriptor, bytes)),
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ManifestDigest {
+    /// A file with a manifest or an index, as it was received
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl ManifestDigest {
+    pub(super) fn run(&self) -> Result<()> {
+        let bytes = std::fs::read(&self.file).while_doing(|| format!("read {}", self.file.display()))?;
+        print(format!("{}\n", crate::digest::Digest::of(&bytes)))
+    }
+}
