@@ -33,6 +33,8 @@ pub enum Need {
     UserNamespace,
     /// The kernel has overlayfs.
     Overlay,
+    /// The kernel can make network devices of this kind.
+    NetworkDevice(&'static str),
     /// This program is in PATH.
     Program(&'static str),
     /// This path is there (a device, a file of /proc or /sys).
@@ -53,6 +55,7 @@ impl Need {
             Self::Overlay => {
                 std::fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("\toverlay\n"))
             }
+            Self::NetworkDevice(kind) => network_device(kind),
             Self::Program(name) => on_path(name).is_some(),
             Self::Path(path) => Path::new(path).symlink_metadata().is_ok(),
         }
@@ -61,6 +64,7 @@ impl Need {
     /// One word for the report of skips.
     pub fn name(self) -> String {
         match self {
+            Self::NetworkDevice(kind) => format!("network-device:{kind}"),
             Self::Program(name) => format!("program:{name}"),
             Self::Path(path) => format!("path:{path}"),
             Self::Controller(name) => format!("controller:{name}"),
@@ -118,6 +122,14 @@ pub fn is_root() -> bool {
 fn user_namespaces() -> bool {
     on_path("unshare").is_some_and(|unshare| {
         Command::new(unshare).args(["--user", "true"]).status().is_ok_and(|s| s.success())
+    })
+}
+
+/// Tried in a network namespace that ends with the trial.
+fn network_device(kind: &str) -> bool {
+    on_path("unshare").is_some_and(|unshare| {
+        let words = ["--net", "ip", "link", "add", "trial", "type", kind];
+        Command::new(unshare).args(words).output().is_ok_and(|output| output.status.success())
     })
 }
 

@@ -29,4 +29,5 @@ pub mod inside;
 pub mod mutant;
 pub mod registry;
 pub mod runtime;
+pub mod socket;
 pub mod tools;

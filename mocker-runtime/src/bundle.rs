@@ -14,18 +14,23 @@ use config::Config;
 #[derive(Debug)]
 pub(crate) struct Bundle {
     dir: PathBuf,
+    /// Where the config was read
+    file: PathBuf,
     text: Vec<u8>,
 }
 
 impl Bundle {
-    /// Reads `config.json` below `dir`, which is made absolute against the working directory.
-    pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let dir =
-            std::path::absolute(dir).while_doing(|| format!("make the path {} absolute", dir.display()))?;
-        let file = dir.join("config.json");
+    /// Reads `config.json` below `dir`, which is made absolute against the working directory, or another file in
+    /// its place.
+    pub(crate) fn read(dir: &Path, config: Option<&Path>) -> Result<Self> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path).while_doing(|| format!("make the path {} absolute", path.display()))
+        };
+        let dir = absolute(dir)?;
+        let file = config.map_or_else(|| Ok(dir.join("config.json")), absolute)?;
         match std::fs::read(&file) {
-            Ok(text) => Ok(Self { dir, text }),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            Ok(text) => Ok(Self { dir, file, text }),
+            Err(error) if error.kind() == ErrorKind::NotFound && config.is_none() => {
                 Err(Error::new(Kind::NotFound, format!("bundle {} has no config.json", dir.display())))
             }
             Err(error) => Err(error).while_doing(|| format!("read {}", file.display())),
@@ -45,7 +50,7 @@ impl Bundle {
 
     /// The config, parsed and checked.
     pub(crate) fn config(&self) -> Result<Config<'_>> {
-        let act = || self.dir.join("config.json").display().to_string();
+        let act = || self.file.display().to_string();
         let config: Config<'_> = serde_json::from_slice(&self.text).while_doing(act)?;
         check::check(&config).while_doing(act)?;
         Ok(config)

@@ -1,5 +1,6 @@
 //! The command line: words to one call, and the only place that prints and decides on the exit status.
 
+mod completion;
 mod create;
 mod delete;
 mod descriptors;
@@ -8,6 +9,8 @@ mod exec;
 mod features;
 mod kill;
 mod list;
+mod mounts;
+mod pattern;
 mod pause;
 mod ps;
 mod run;
@@ -26,7 +29,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::container::Root;
 use crate::error::{Error, Result, WhileDoing};
-use crate::log::{self, Format};
+use crate::log::{self, Format, Level};
 use crate::sealed;
 use crate::sys::fd;
 
@@ -57,19 +60,23 @@ struct Global {
     /// Directory of all containers' state [default: /run/mocker, for a user $XDG_RUNTIME_DIR/mocker]
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// File for warnings and the reason of a failure
+    /// Where warnings and the reason of a failure go: a file, journald:IDENTIFIER or syslog:IDENTIFIER
     #[arg(long, global = true, value_name = "FILE")]
-    log: Option<PathBuf>,
+    log: Option<String>,
     /// Form of the lines in the log file
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     log_format: Format,
     /// Log each step of a create and an exec too
     #[arg(long, global = true)]
     debug: bool,
+    /// The least of what is logged
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
+    log_level: Level,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Completion(completion::Completion),
     Create(create::Create),
     Delete(delete::Delete),
     Events(events::Events),
@@ -77,6 +84,7 @@ enum Command {
     Features(features::Features),
     Kill(kill::Kill),
     List(list::List),
+    Mounts(mounts::Mounts),
     Pause(pause::Pause),
     Ps(ps::Ps),
     Resume(pause::Resume),
@@ -124,21 +132,23 @@ impl Cli {
             // What the caller left open would be open in init for as long as it waits for start.
             fd::close_from(3 + descriptors::listening() + kept)?;
         }
-        log::set_debug(self.global.debug);
-        if let Some(file) = &self.global.log {
-            log::open(file, self.global.log_format)?;
+        log::set_level(if self.global.debug { Level::Debug } else { self.global.log_level });
+        if let Some(target) = &self.global.log {
+            log::open(target, self.global.log_format)?;
         }
         if kept.is_some() {
             sealed::ensure()?;
         }
         let root = Root::new(self.global.root)?;
         match self.command {
+            Command::Completion(completion) => completion.run().map(|()| 0),
             Command::Create(create) => create.run(&root).map(|()| 0),
             Command::Delete(delete) => delete.run(&root).map(|()| 0),
             Command::Events(events) => events.run(&root).map(|()| 0),
             Command::Exec(exec) => exec.run(&root),
             Command::Features(features) => features.run().map(|()| 0),
             Command::List(list) => list.run(&root).map(|()| 0),
+            Command::Mounts(mounts) => mounts.run(&root).map(|()| 0),
             Command::Pause(pause) => pause.run(&root).map(|()| 0),
             Command::Ps(ps) => ps.run(&root).map(|()| 0),
             Command::Resume(resume) => resume.run(&root).map(|()| 0),

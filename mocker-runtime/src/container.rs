@@ -9,13 +9,19 @@
 //!
 //! Nothing else is stored. Whether a container lives is asked of the kernel each time.
 
+mod adopt;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod events;
 pub(crate) mod exec;
 pub(crate) mod id;
 mod ids;
+mod mounts;
+mod network;
+pub(crate) mod notify;
+mod rdt;
 pub(crate) mod record;
+pub(crate) mod source;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod switched;
@@ -232,6 +238,13 @@ impl Container {
     /// All processes of the container, as the runtime numbers them.
     pub(crate) fn processes(&self) -> Result<Vec<i32>> {
         self.record()?.cgroup.processes()
+    }
+
+    /// The name of the user whose container this is, or the number of one without a name.
+    pub(crate) fn owner(&self) -> Result<String> {
+        let stat =
+            rustix::fs::fstat(&self.home.fd).while_doing(|| format!("stat {}", self.home.path.display()))?;
+        Ok(crate::user::name(stat.st_uid).unwrap_or_else(|| format!("#{}", stat.st_uid)))
     }
 
     /// The state document, as runtime.md "State" and runc print it.

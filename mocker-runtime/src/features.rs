@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::check;
 use crate::bundle::config::{Config, Hooks};
-use crate::plan::{CgroupMode, Plan, caps, mounts, namespaces, seccomp};
+use crate::plan::{CgroupMode, Plan, caps, mounts, namespaces, numa, seccomp};
 
 /// The whole document.
 pub(crate) fn document() -> Value {
@@ -31,7 +31,10 @@ pub(crate) fn document() -> Value {
             "seccomp": seccomp(),
             "apparmor": { "enabled": has(json!({ "process": { "apparmorProfile": "a" } })) },
             "selinux": { "enabled": has(json!({ "process": { "selinuxLabel": "a" } })) },
-            "memoryPolicy": { "modes": [], "flags": [] },
+            "memoryPolicy": {
+                "modes": sorted(numa::MODES.iter().map(|(word, _)| *word)),
+                "flags": sorted(numa::FLAGS.iter().map(|(word, _)| *word)),
+            },
             "intelRdt": {
                 "enabled": has(json!({ "linux": { "intelRdt": { "closID": "a" } } })),
                 "schemata": has(json!({ "linux": { "intelRdt": { "schemata": ["a"] } } })),
@@ -112,7 +115,11 @@ mod tests {
     fn every_word_is_taken_where_it_belongs() {
         for word in words("/mountOptions").iter().filter(|word| *word != "tmpcopyup") {
             let mount = json!({ "destination": "/a", "source": "/", "type": "bind", "options": [word] });
-            assert!(has(json!({ "mounts": [mount] })), "{word}");
+            let ids = json!([{ "containerID": 0, "hostID": 1, "size": 1 }]);
+            let linux = json!({
+                "namespaces": [{ "type": "mount" }, { "type": "user" }], "uidMappings": ids, "gidMappings": ids,
+            });
+            assert!(has(json!({ "mounts": [mount], "linux": linux })), "{word}");
         }
         let filter = |members: Value| {
             let mut seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW" });

@@ -4,6 +4,8 @@
 //! Called by the parent in the runtime's namespaces and by init in the container's. Where a failure
 //! leads is the caller's to decide.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -16,21 +18,47 @@ use crate::sys::signal;
 /// How much of a failed hook's output is quoted.
 const QUOTED: u64 = 2048;
 
+/// Where hooks write, in crun's annotations; what is None is read here, for the error of a hook that fails.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Output {
+    /// Opens the files that `run.oci.hooks.stdout` and `run.oci.hooks.stderr` name, to write at their ends.
+    pub(crate) fn open(annotations: &BTreeMap<String, String>) -> Result<Self> {
+        let open = |name: &str| match annotations.get(name) {
+            Some(path) => File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .map(Some)
+                .while_doing(|| format!("open {path}, which the annotation {name} names")),
+            None => Ok(None),
+        };
+        Ok(Self { stdout: open("run.oci.hooks.stdout")?, stderr: open("run.oci.hooks.stderr")? })
+    }
+}
+
 /// Runs all hooks of a phase in their order; stops at the first that fails.
-pub(crate) fn run_all(phase: &str, hooks: &[Hook], state: &str) -> Result<()> {
-    hooks
-        .iter()
-        .try_for_each(|hook| run(hook, state).while_doing(|| format!("run the {phase} hook {}", hook.path)))
+pub(crate) fn run_all(phase: &str, hooks: &[Hook], state: &str, output: &Output) -> Result<()> {
+    hooks.iter().try_for_each(|hook| {
+        run(hook, state, output).while_doing(|| format!("run the {phase} hook {}", hook.path))
+    })
 }
 
 /// Runs one hook to its end, or to its timeout.
-fn run(hook: &Hook, state: &str) -> Result<()> {
-    let output = rustix::fs::memfd_create(c"hook-output", rustix::fs::MemfdFlags::CLOEXEC)
+fn run(hook: &Hook, state: &str, output: &Output) -> Result<()> {
+    let memory = rustix::fs::memfd_create(c"hook-output", rustix::fs::MemfdFlags::CLOEXEC)
         .while_doing(|| "make a file for its output")?;
-    let output = std::fs::File::from(output);
-    let handle = || output.try_clone().map(Stdio::from).while_doing(|| "share the file for its output");
+    let memory = File::from(memory);
+    let handle = |file: &Option<File>| {
+        let file = file.as_ref().unwrap_or(&memory);
+        file.try_clone().map(Stdio::from).while_doing(|| "share the file for its output")
+    };
     let mut command = Command::new(&hook.path);
-    command.stdin(Stdio::piped()).stdout(handle()?).stderr(handle()?);
+    command.stdin(Stdio::piped()).stdout(handle(&output.stdout)?).stderr(handle(&output.stderr)?);
     if let Some((name, arguments)) = hook.args.split_first() {
         command.arg0(name).args(arguments);
     }
@@ -56,11 +84,11 @@ fn run(hook: &Hook, state: &str) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    Err(Error::new(Kind::Internal, format!("{status}{}", said(output))))
+    Err(Error::new(Kind::Internal, format!("{status}{}", said(memory))))
 }
 
 /// What the hook printed, for the error.
-fn said(mut output: std::fs::File) -> String {
+fn said(mut output: File) -> String {
     let mut bytes = Vec::new();
     let read = output.rewind().and_then(|()| output.take(QUOTED).read_to_end(&mut bytes));
     match (read, String::from_utf8_lossy(&bytes).trim()) {

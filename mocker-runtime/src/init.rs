@@ -8,8 +8,8 @@ mod device;
 pub(crate) mod enter;
 mod execve;
 mod group;
-mod home;
 mod join;
+mod lsm;
 mod mask;
 mod mount;
 mod rootfs;
@@ -20,14 +20,19 @@ mod user;
 use std::os::fd::OwnedFd;
 
 use crate::container::record::{Init as InitRecord, Record};
+use crate::container::source::Sources;
 use crate::container::start::Gate;
 use crate::container::status::Status;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks;
 use crate::log;
 use crate::plan::Plan;
+use crate::plan::numa::ANY_PROCESSOR;
 use crate::sync::{End, FromInit, FromParent};
-use crate::sys::clone;
+use crate::sys::{clone, sched};
+pub(crate) use lsm::{check as check_labels, check_container as check_all_labels};
+pub(crate) use mount::{clone_source, mount_at};
+pub(crate) use rootfs::{c_path, tree as root_tree};
 pub(crate) use task::Settings;
 use task::Task;
 
@@ -53,6 +58,10 @@ pub(crate) struct Init<'a> {
     record: Record,
     gate: Option<Gate>,
     switch: Switch,
+    /// What the parent has opened of the host
+    sources: Sources,
+    /// Where hooks write
+    output: hooks::Output,
     /// What is the same for a process that `exec` brings in
     task: Task<'a>,
     /// The root of the container's root mount
@@ -78,9 +87,10 @@ const STEPS: &[Step] = &[
     ("run the hooks inside", run_create_container_hooks), // likewise
     ("set the sysctls", settings::sysctls),    // needs the host's /proc, writable
     ("set the names", settings::names),
-    ("enter the root file system", rootfs::enter), // the host's paths end here
+    ("set the security labels", |init| init.task.set_labels()), // needs the host's /proc
+    ("enter the root file system", rootfs::enter),              // the host's paths end here
     ("enter the working directory", |init| init.task.enter_cwd()), // it is made as root, while it can be made
-    ("mask the paths", mask::mask),                // after the last write below /proc
+    ("mask the paths", mask::mask),                             // after the last write below /proc
     ("make the root file system read-only", rootfs::make_readonly), // after the last mkdir
     ("join a session keyring", |init| init.task.join_keyring()),
     ("set the limits", |init| init.task.set_limits()), // needs the host's capabilities
@@ -104,14 +114,18 @@ pub(crate) struct Birth {
     /// Where to wait for `start`; None: nowhere
     pub(crate) gate: Option<Gate>,
     pub(crate) switch: Switch,
+    pub(crate) sources: Sources,
+    pub(crate) output: hooks::Output,
+    /// The root's mount, for a container without a mount namespace of its own
+    pub(crate) root: Option<OwnedFd>,
     pub(crate) settings: Settings,
 }
 
 /// Runs all steps; comes back never.
 pub(crate) fn run(plan: &Plan, birth: Birth) -> ! {
-    let Birth { record, sync, gate, switch, settings } = birth;
+    let Birth { record, sync, gate, switch, sources, output, root, settings } = birth;
     if let Ok(task) = Task::new(&plan.process, sync, settings) {
-        let mut init = Init { plan, record, gate, switch, task, root: None, chrooted: false };
+        let mut init = Init { plan, record, gate, switch, sources, output, task, root, chrooted: false };
         if let Err(error) = run_steps(&mut init, STEPS) {
             init.task.fail(error);
         } else if let Err(error) = run_steps(&mut init, LAST) {
@@ -152,6 +166,8 @@ fn begin(init: &mut Init<'_>) -> Result<()> {
     match init.task.sync.wait_go()? {
         FromParent::Begin(pid) => {
             init.record.init = Some(InitRecord { pid, start_time: 0 });
+            // A cpuset that has none of them is the kernel's to judge.
+            sched::set_affinity(&ANY_PROCESSOR).ok();
             group::unshare(init)
         }
         FromParent::Go => Err(Error::new(Kind::Internal, "the parent spoke out of turn")),
@@ -168,7 +184,8 @@ fn run_outer_hooks(init: &mut Init<'_>) -> Result<()> {
 }
 
 fn run_create_container_hooks(init: &mut Init<'_>) -> Result<()> {
-    hooks::run_all("createContainer", &init.plan.hooks.create_container, &init.state(Status::Creating))
+    let (list, state) = (&init.plan.hooks.create_container, init.state(Status::Creating));
+    hooks::run_all("createContainer", list, &state, &init.output)
 }
 
 /// Tells the parent, waits until the record is saved, then for the word to start.
@@ -179,5 +196,6 @@ fn ready(init: &mut Init<'_>) -> Result<()> {
 }
 
 fn run_start_container_hooks(init: &mut Init<'_>) -> Result<()> {
-    hooks::run_all("startContainer", &init.plan.hooks.start_container, &init.state(Status::Created))
+    let (list, state) = (&init.plan.hooks.start_container, init.state(Status::Created));
+    hooks::run_all("startContainer", list, &state, &init.output)
 }

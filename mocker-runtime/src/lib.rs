@@ -19,6 +19,7 @@ mod plan;
 mod sealed;
 mod sync;
 mod sys;
+mod user;
 
 pub use cli::main;
 

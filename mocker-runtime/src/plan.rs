@@ -10,7 +10,10 @@ pub(crate) mod ids;
 pub(crate) mod limits;
 pub(crate) mod mounts;
 pub(crate) mod namespaces;
+pub(crate) mod network;
+pub(crate) mod numa;
 pub(crate) mod process;
+pub(crate) mod rdt;
 pub(crate) mod rlimits;
 pub(crate) mod seccomp;
 
@@ -44,11 +47,15 @@ pub(crate) struct Plan {
     pub(crate) rootfs: Rootfs,
     pub(crate) mounts: Vec<mounts::Mount>,
     pub(crate) devices: Vec<devices::Device>,
+    pub(crate) net_devices: Vec<network::Device>,
     pub(crate) masked: Vec<PathBuf>,
     pub(crate) readonly: Vec<PathBuf>,
     /// File below /proc/sys and what to write to it
     pub(crate) sysctl: Vec<(String, String)>,
     pub(crate) cgroup: cgroup::Cgroup,
+    pub(crate) rdt: Option<rdt::Rdt>,
+    /// `linux.mountLabel`; the mounts have it already
+    pub(crate) mount_label: Option<String>,
     pub(crate) process: process::Process,
     pub(crate) hooks: Hooks,
 }
@@ -60,6 +67,8 @@ pub(crate) struct Rootfs {
     pub(crate) path: PathBuf,
     /// Whether the container may write to it
     pub(crate) readonly: bool,
+    /// What is mounted at `path` to be the root; None: what lies there already
+    pub(crate) overlay: Option<mounts::Mount>,
     /// What the container's root mount is set to (config-linux.md "Rootfs Mount Propagation")
     pub(crate) propagation: (Attr, Reach),
 }
@@ -71,19 +80,30 @@ impl Plan {
         let linux = config.linux.as_ref().unwrap_or(&default);
         let namespaces = namespaces::plan(&linux.namespaces, &linux.time_offsets)?;
         let ids = ids::plan(&linux.uid_mappings, &linux.gid_mappings, &namespaces)?;
+        let label = linux.mount_label.as_deref().filter(|label| !label.is_empty());
+        let context = mounts::Context {
+            bundle,
+            user: namespaces.has(libc::CLONE_NEWUSER),
+            maps: ids.as_ref(),
+            label: label.map(|label| (context_word(config), label)),
+        };
+        let mut mounts = mounts::plan(&config.mounts, &context)?;
         Ok(Self {
             oci_version: config.oci_version.to_string(),
             annotations: config.annotations.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
             hostname: name("hostname", config.hostname.as_deref(), &namespaces)?,
             domainname: name("domainname", config.domainname.as_deref(), &namespaces)?,
-            rootfs: rootfs(config, bundle)?,
-            mounts: mounts::plan(&config.mounts, bundle)?,
+            rootfs: rootfs(config, bundle, mounts::take_root(&mut mounts))?,
+            mounts,
             devices: devices::plan(&linux.devices)?,
+            net_devices: network::plan(&linux.net_devices, &namespaces)?,
             masked: paths("maskedPaths", &linux.masked_paths)?,
             readonly: paths("readonlyPaths", &linux.readonly_paths)?,
             sysctl: sysctl(linux, &namespaces)?,
             cgroup: cgroup::plan(linux, mode).while_doing(|| "linux.resources")?,
-            process: process::plan(config.process.as_ref(), linux)?,
+            rdt: linux.intel_rdt.as_ref().map(rdt::plan).transpose()?,
+            mount_label: label.map(str::to_owned),
+            process: process(config, linux)?,
             hooks: config.hooks.clone().unwrap_or_default(),
             namespaces,
             ids,
@@ -102,7 +122,27 @@ fn name(what: &str, value: Option<&str>, namespaces: &namespaces::Namespaces) ->
     }
 }
 
-fn rootfs(config: &Config<'_>, bundle: &Path) -> Result<Rootfs> {
+fn process(config: &Config<'_>, linux: &Linux<'_>) -> Result<process::Process> {
+    let mut process = process::plan(config.process.as_ref(), linux)?;
+    if keeps_groups(config) {
+        process.groups = None;
+    }
+    Ok(process)
+}
+
+/// crun's annotation, which podman sets for `--group-add keep-groups`.
+pub(crate) fn keeps_groups(config: &Config<'_>) -> bool {
+    config.annotations.keys().any(|key| key.0 == "run.oci.keep_original_groups")
+}
+
+/// The mount option that carries the SELinux label: all files, or only those without one of their own
+/// (mount(8)); `run.oci.mount_context_type` is crun's annotation for it.
+fn context_word<'a>(config: &'a Config<'_>) -> &'a str {
+    let found = config.annotations.iter().find(|(key, _)| key.0 == "run.oci.mount_context_type");
+    found.map_or("context", |(_, value)| value)
+}
+
+fn rootfs(config: &Config<'_>, bundle: &Path, overlay: Option<mounts::Mount>) -> Result<Rootfs> {
     let Some(root) = &config.root else {
         return Err(Error::invalid("config.json has no root"));
     };
@@ -115,7 +155,7 @@ fn rootfs(config: &Config<'_>, bundle: &Path) -> Result<Rootfs> {
     let propagation = mounts::propagation(propagation).ok_or_else(|| {
         Error::invalid(format!("linux.rootfsPropagation {propagation:?} is not a propagation"))
     })?;
-    Ok(Rootfs { path: bundle.join(&*root.path), readonly: root.readonly, propagation })
+    Ok(Rootfs { path: bundle.join(&*root.path), readonly: root.readonly, overlay, propagation })
 }
 
 /// Paths in the container must be absolute (config-linux.md "Masked Paths", "Readonly Paths").

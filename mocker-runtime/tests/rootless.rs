@@ -5,10 +5,9 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::Command;
 
-use common::{Bundle, Call};
+use common::{Bundle, Call, give};
 use conformance::host::{Need, skip};
 use serde_json::json;
 
@@ -27,23 +26,8 @@ fn bundle(line: &str) -> Bundle {
         mount["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
     }
     bundle.write();
-    give(bundle.path());
+    give(bundle.path(), USER);
     bundle
-}
-
-/// Hands a whole tree to the user.
-fn give(path: &std::path::Path) {
-    chown(path, Some(USER), Some(USER)).unwrap();
-    let meta = fs::symlink_metadata(path).unwrap();
-    if meta.is_dir() {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        for entry in fs::read_dir(path).unwrap() {
-            let entry = entry.unwrap().path();
-            if !entry.is_symlink() {
-                give(&entry);
-            }
-        }
-    }
 }
 
 /// A call of the runtime as the user. The program itself may lie where the user cannot go: it is copied.

@@ -29,7 +29,7 @@ where
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident { $($(#[$attr:meta])* $field:ident: $type:ty,)* })*) => { $(
         $(#[$doc])*
-        #[derive(Debug, Default, Deserialize)]
+        #[derive(Debug, Default, Clone, Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         pub(crate) struct $name<'a> {
             $($(#[$attr])* pub(crate) $field: $type,)*
@@ -91,7 +91,15 @@ tables! {
         selinux_label: Option<Text<'a>>,
         io_priority: Option<IoPriority<'a>>,
         #[serde(rename = "execCPUAffinity")]
-        exec_cpu_affinity: Option<&'a RawValue>,
+        exec_cpu_affinity: Option<CpuAffinity<'a>>,
+    }
+
+    /// Lists of processors such as `0-3,7`: before and after a process of `exec` enters the container's cgroup.
+    CpuAffinity {
+        #[serde(borrow)]
+        initial: Option<Text<'a>>,
+        #[serde(rename = "final")]
+        last: Option<Text<'a>>,
     }
 
     /// The terminal's size, in characters.
@@ -179,11 +187,11 @@ tables! {
         #[serde(deserialize_with = "list")]
         devices: Vec<Device<'a>>,
         #[serde(deserialize_with = "map")]
-        net_devices: BTreeMap<Text<'a>, &'a RawValue>,
+        net_devices: BTreeMap<Text<'a>, Option<NetDevice<'a>>>,
         cgroups_path: Option<Text<'a>>,
         resources: Option<Resources<'a>>,
-        intel_rdt: Option<&'a RawValue>,
-        memory_policy: Option<&'a RawValue>,
+        intel_rdt: Option<IntelRdt<'a>>,
+        memory_policy: Option<MemoryPolicy<'a>>,
         #[serde(deserialize_with = "map")]
         sysctl: BTreeMap<Text<'a>, Text<'a>>,
         seccomp: Option<Seccomp<'a>>,
@@ -194,6 +202,32 @@ tables! {
         readonly_paths: Vec<Text<'a>>,
         mount_label: Option<Text<'a>>,
         personality: Option<Personality<'a>>,
+    }
+
+    /// A network device of the runtime's that moves into the container, under another name if one is given.
+    NetDevice {
+        #[serde(borrow)]
+        name: Option<Text<'a>>,
+    }
+
+    /// config-linux.md "IntelRdt".
+    IntelRdt {
+        #[serde(borrow, rename = "closID")]
+        clos_id: Option<Text<'a>>,
+        #[serde(deserialize_with = "list")]
+        schemata: Vec<Text<'a>>,
+        l3_cache_schema: Option<Text<'a>>,
+        mem_bw_schema: Option<Text<'a>>,
+        enable_monitoring: bool,
+    }
+
+    /// set_mempolicy(2).
+    MemoryPolicy {
+        #[serde(borrow)]
+        mode: Text<'a>,
+        nodes: Option<Text<'a>>,
+        #[serde(deserialize_with = "list")]
+        flags: Vec<Text<'a>>,
     }
 
     /// namespaces(7): a new one, or that of a path.

@@ -8,6 +8,7 @@ use crate::cgroup;
 use crate::container::Root;
 use crate::container::create::{Options, Until};
 use crate::container::id::ContainerId;
+use crate::container::notify::{self, Notify};
 use crate::error::{Error, Result};
 use crate::init::{Keyring, Switch};
 use crate::plan::Plan;
@@ -34,6 +35,12 @@ pub(super) struct Setup {
     /// File to write init's process id to
     #[arg(long, value_name = "FILE")]
     pub(super) pid_file: Option<PathBuf>,
+    /// Unix socket that receives a pidfd of init
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) pidfd_socket: Option<PathBuf>,
+    /// File to read in the place of the bundle's config.json
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Move the root file system over / instead of using pivot_root (for an initramfs)
     #[arg(long)]
     pub(super) no_pivot: bool,
@@ -51,22 +58,26 @@ impl Create {
     }
 
     pub(super) fn run(self, root: &Root) -> Result<()> {
-        let (bundle, plan) = read(&self.bundle)?;
+        let (bundle, mut plan) = self.setup.read(&self.bundle)?;
+        let notify = Notify::wanted();
+        if notify == Notify::Yes {
+            notify::plan(&mut plan, root, &self.id);
+        }
         self.setup.check_detached(&plan)?;
-        let options = self.setup.options(Until::Start)?;
+        let options = self.setup.options(Until::Start, notify)?;
         root.create(&self.id, &bundle, &plan, options).map(drop)
     }
 }
 
-/// The bundle and what will be done with it.
-pub(super) fn read(dir: &Path) -> Result<(Bundle, Plan)> {
-    let bundle = Bundle::read(dir)?;
-    let mut plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
-    descriptors::hand_on(&mut plan.process);
-    Ok((bundle, plan))
-}
-
 impl Setup {
+    /// The bundle and what will be done with it.
+    pub(super) fn read(&self, dir: &Path) -> Result<(Bundle, Plan)> {
+        let bundle = Bundle::read(dir, self.config.as_deref())?;
+        let mut plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
+        descriptors::hand_on(&mut plan.process);
+        Ok((bundle, plan))
+    }
+
     /// A terminal needs somebody who holds its other end after this command has ended.
     pub(super) fn check_detached(&self, plan: &Plan) -> Result<()> {
         match (plan.process.terminal, &self.console_socket) {
@@ -82,13 +93,15 @@ impl Setup {
     }
 
     /// Opens what the flags name.
-    pub(super) fn options(self, until: Until) -> Result<Options> {
+    pub(super) fn options(self, until: Until, notify: Notify) -> Result<Options> {
         Ok(Options {
             console: self.console_socket.as_deref().map(fd::connect).transpose()?,
             pid_file: absolute(self.pid_file)?,
+            pidfd_socket: self.pidfd_socket.as_deref().map(fd::connect).transpose()?,
             preserve_fds: descriptors::listening() + self.preserve_fds,
             keyring: if self.no_new_keyring { Keyring::Inherited } else { Keyring::New },
             switch: if self.no_pivot { Switch::Move } else { Switch::Pivot },
+            notify,
             until,
         })
     }

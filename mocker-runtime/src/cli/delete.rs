@@ -1,5 +1,6 @@
 //! `delete`: from words to one call.
 
+use super::pattern;
 use crate::container::Root;
 use crate::container::delete::Force;
 use crate::container::id::ContainerId;
@@ -8,19 +9,28 @@ use crate::error::{Kind, Result};
 /// Delete a stopped container and all that belongs to it
 #[derive(Debug, clap::Args)]
 pub(super) struct Delete {
-    /// The container
-    id: ContainerId,
+    /// The container; with --regex, a regular expression that names several
+    id: String,
     /// Kill it first if it runs; a container that is not there is no error
     #[arg(short, long)]
     force: bool,
+    /// Delete all containers whose names match
+    #[arg(long)]
+    regex: bool,
 }
 
 impl Delete {
     pub(super) fn run(self, root: &Root) -> Result<()> {
         let force = if self.force { Force::Yes } else { Force::No };
-        match root.open(&self.id).and_then(|container| container.delete(force)) {
+        let forgive = |result: Result<()>| match result {
             Err(error) if force == Force::Yes && error.kind() == Kind::NotFound => Ok(()),
             result => result,
+        };
+        if self.regex {
+            let found = pattern::matching(root, &self.id)?;
+            return pattern::each(found, |container| forgive(container.delete(force)));
         }
+        let id: ContainerId = self.id.parse()?;
+        forgive(root.open(&id).and_then(|container| container.delete(force)))
     }
 }

@@ -29,6 +29,9 @@ pub(super) struct Exec {
     /// File to write the process id to
     #[arg(long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
+    /// Unix socket that receives a pidfd of the process
+    #[arg(long, value_name = "SOCKET")]
+    pidfd_socket: Option<PathBuf>,
     /// Return as soon as the process runs
     #[arg(short, long)]
     detach: bool,
@@ -69,6 +72,12 @@ struct Change {
     /// Capability to add; may be given more than once
     #[arg(short, long, value_name = "CAP")]
     cap: Vec<String>,
+    /// SELinux label
+    #[arg(long, value_name = "LABEL")]
+    process_label: Option<String>,
+    /// AppArmor profile
+    #[arg(long, value_name = "PROFILE")]
+    apparmor: Option<String>,
     /// Set no_new_privs
     #[arg(long)]
     no_new_privs: bool,
@@ -112,6 +121,7 @@ impl Exec {
         let mut options = Options {
             console: self.console_socket.as_deref().map(fd::connect).transpose()?,
             pid_file: absolute(self.pid_file)?,
+            pidfd_socket: self.pidfd_socket.as_deref().map(fd::connect).transpose()?,
             preserve_fds: descriptors::listening() + self.preserve_fds,
             keyring: Keyring::New,
             cgroups: sub_cgroups(&self.cgroup)?,
@@ -144,19 +154,28 @@ impl Exec {
     fn plan(&self, container: &Container) -> Result<Process> {
         let bundle = container.config()?;
         let config = bundle.config()?;
+        let keeps_groups = crate::plan::keeps_groups(&config);
         let linux = config.linux.unwrap_or_default();
-        if let Some(file) = &self.process {
-            return plan_file(file, &linux);
+        let mut process = match &self.process {
+            Some(file) => plan_file(file, &linux)?,
+            None => self.plan_command(config.process, &linux)?,
+        };
+        if keeps_groups {
+            process.groups = None;
         }
+        Ok(process)
+    }
+
+    fn plan_command(&self, own: Option<Given<'_>>, linux: &Linux<'_>) -> Result<Process> {
         if self.command.is_empty() {
             return Err(Error::invalid("there is neither a command nor --process"));
         }
-        let Some(mut given) = config.process else {
+        let Some(mut given) = own else {
             return Err(Error::invalid("config.json has no process"));
         };
         given.args = self.command.iter().map(|word| text(word)).collect();
         self.change.apply(&mut given);
-        process::plan(Some(&given), &linux)
+        process::plan(Some(&given), linux)
     }
 }
 
@@ -164,7 +183,6 @@ fn plan_file(file: &Path, linux: &Linux<'_>) -> Result<Process> {
     let act = || format!("read {}", file.display());
     let bytes = std::fs::read(file).while_doing(act)?;
     let given: Given<'_> = serde_json::from_slice(&bytes).while_doing(act)?;
-    crate::bundle::check::check_process(&given).while_doing(act)?;
     process::plan(Some(&given), linux).while_doing(act)
 }
 
@@ -187,6 +205,12 @@ impl Change {
         }
         given.user.additional_gids.extend(&self.additional_gids);
         given.no_new_privileges |= self.no_new_privs;
+        if let Some(label) = &self.process_label {
+            given.selinux_label = Some(text(label));
+        }
+        if let Some(profile) = &self.apparmor {
+            given.apparmor_profile = Some(text(profile));
+        }
         if !self.cap.is_empty() {
             add_capabilities(given.capabilities.get_or_insert_default(), &self.cap);
         }

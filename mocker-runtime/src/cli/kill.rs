@@ -2,31 +2,43 @@
 
 use std::str::FromStr;
 
-use crate::container::Root;
+use super::pattern;
 use crate::container::id::ContainerId;
 use crate::container::status::{Verb, allow};
+use crate::container::{Container, Root};
 use crate::error::{Error, Result, WhileDoing};
 
 /// Send a signal to a container's init
 #[derive(Debug, clap::Args)]
 pub(super) struct Kill {
-    /// The container
-    id: ContainerId,
+    /// The container; with --regex, a regular expression that names several
+    id: String,
     /// Name (with or without SIG) or number
     #[arg(default_value = "TERM")]
     signal: Signal,
     /// Send it to every process of the container
     #[arg(short, long)]
     all: bool,
+    /// Send it to all containers whose names match
+    #[arg(long)]
+    regex: bool,
 }
 
 impl Kill {
     pub(super) fn run(self, root: &Root) -> Result<()> {
-        let container = root.open(&self.id)?;
+        if self.regex {
+            return pattern::each(pattern::matching(root, &self.id)?, |container| self.send(&container));
+        }
+        let id: ContainerId = self.id.parse()?;
+        self.send(&root.open(&id)?)
+    }
+
+    fn send(&self, container: &Container) -> Result<()> {
         if self.all {
             return container.signal_all(self.signal.0);
         }
-        allow(Verb::Kill, container.status()?).while_doing(|| format!("kill container {}", self.id))?;
+        allow(Verb::Kill, container.status()?)
+            .while_doing(|| format!("kill container {}", container.id()))?;
         container.signal(self.signal.0)
     }
 }

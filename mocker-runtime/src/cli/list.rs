@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{Form, print};
-use crate::container::Root;
+use crate::container::{Container, Root};
 use crate::error::{Result, WhileDoing};
 
 /// List the containers below --root
@@ -24,13 +24,19 @@ impl List {
         if self.quiet {
             return containers.iter().try_for_each(|c| writeln!(out, "{}", c.id()).while_doing(|| "print"));
         }
-        let states: Vec<serde_json::Value> =
-            containers.iter().map(crate::container::Container::state).collect::<Result<_>>()?;
+        let states: Vec<serde_json::Value> = containers.iter().map(state).collect::<Result<_>>()?;
         match self.format {
             Form::Json => print(&serde_json::Value::Array(states)),
             Form::Table => table(&mut out, &states).while_doing(|| "print"),
         }
     }
+}
+
+/// With the name of the container's user, which costs a look into /etc/passwd.
+fn state(container: &Container) -> Result<serde_json::Value> {
+    let mut state = container.state()?;
+    state["owner"] = container.owner()?.into();
+    Ok(state)
 }
 
 /// Columns as wide as their widest word, and two blanks more, as runc's.

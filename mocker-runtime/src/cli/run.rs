@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::create::{Setup, read};
+use super::create::Setup;
 use crate::container::create::{Until, own_console};
 use crate::container::id::ContainerId;
+use crate::container::notify::{self, Notify};
 use crate::container::wait::{Console, Signals, subreaper};
 use crate::container::{Root, wait};
 use crate::error::{Error, Result};
@@ -42,23 +43,27 @@ impl Run {
 
     pub(super) fn run(mut self, root: &Root) -> Result<u8> {
         let words = Words::read(&self.word, self.bundle.take(), |path| path.is_file())?;
-        let (bundle, mut plan) = read(&words.bundle)?;
+        let (bundle, mut plan) = self.setup.read(&words.bundle)?;
         let person = words.made_up && !self.detach && self.setup.console_socket.is_none();
         if person && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
             // A person who pipes wants pipes, whatever the image's config says.
             plan.process.terminal = None;
         }
+        let notify = Notify::wanted();
+        if notify == Notify::Yes {
+            notify::plan(&mut plan, root, &words.id);
+        }
         if self.detach {
             self.setup.check_detached(&plan)?;
-            let options = self.setup.options(Until::Ready)?;
-            return root.create(&words.id, &bundle, &plan, options)?.wait_running().map(|()| 0);
+            let options = self.setup.options(Until::Ready, notify)?;
+            return root.create(&words.id, &bundle, &plan, options)?.wait_ready().map(|()| 0);
         }
         let signals = Signals::catch()?;
         if !self.no_subreaper {
             subreaper()?;
         }
         let foreign = self.setup.console_socket.is_some();
-        let mut options = self.setup.options(Until::Ready)?;
+        let mut options = self.setup.options(Until::Ready, notify)?;
         let ours = match plan.process.terminal.is_some() && !foreign {
             true => {
                 let (host, receiver, sender) = own_terminal()?;

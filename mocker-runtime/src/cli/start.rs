@@ -2,6 +2,7 @@
 
 use crate::container::Root;
 use crate::container::id::ContainerId;
+use crate::container::notify::Listener;
 use crate::error::Result;
 
 /// Let a created container's program run
@@ -13,6 +14,9 @@ pub(super) struct Start {
 
 impl Start {
     pub(super) fn run(self, root: &Root) -> Result<()> {
-        root.open(&self.id)?.start()
+        let mut container = root.open(&self.id)?;
+        let listener = Listener::open(&container)?;
+        container.start()?;
+        listener.map_or(Ok(()), |listener| container.wait_ready(&listener))
     }
 }

@@ -10,23 +10,26 @@ use std::time::SystemTime;
 
 use super::id::ContainerId;
 use super::ids;
+use super::notify::{Listener, Notify};
+use super::rdt::Group;
 use super::record::{Init as InitRecord, Record};
 use super::start::Gate;
 use super::status::Status;
 use super::switched::Switched;
 use super::undo::Undo;
-use super::{Container, Root};
+use super::{Container, Root, adopt, network, source};
 use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
 use crate::cgroup::{self, Cgroup};
 use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::hooks::{self, Output};
 use crate::init::{self, Birth, Settings};
+use crate::log;
 use crate::plan::Plan;
 use crate::plan::process::Process;
 use crate::sync::{self, End, FromInit, FromParent};
 use crate::sys::clone::{Child, Side};
-use crate::sys::{clone, fd, proc, signal};
-use crate::{hooks, log};
+use crate::sys::{clone, fd, mount, proc, signal};
 
 /// What the container's program waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +46,35 @@ pub(crate) struct Options {
     /// Gets the master of the container's terminal
     pub(crate) console: Option<OwnedFd>,
     pub(crate) pid_file: Option<PathBuf>,
+    /// Gets a handle on init
+    pub(crate) pidfd_socket: Option<OwnedFd>,
     /// How many descriptors from 3 on the container keeps
     pub(crate) preserve_fds: u32,
     pub(crate) keyring: init::Keyring,
     pub(crate) switch: init::Switch,
+    pub(crate) notify: Notify,
     pub(crate) until: Until,
+}
+
+/// Who is told of init besides the record.
+struct Outlets {
+    pid_file: Option<PathBuf>,
+    pidfd_socket: Option<OwnedFd>,
+}
+
+impl Options {
+    fn outlets(&mut self) -> Outlets {
+        Outlets { pid_file: self.pid_file.take(), pidfd_socket: self.pidfd_socket.take() }
+    }
+}
+
+impl Outlets {
+    fn tell(self, child: &Child) -> Result<()> {
+        if let Some(file) = &self.pid_file {
+            write_pid_file(file, child.pid.as_raw_nonzero().get())?;
+        }
+        self.pidfd_socket.map_or(Ok(()), |socket| send_pidfd(&socket, child))
+    }
 }
 
 /// A container whose init is this process's child.
@@ -55,7 +82,17 @@ pub(crate) struct Options {
 pub(crate) struct Created {
     pub(crate) container: Container,
     pub(crate) child: Child,
+    /// Where its program says that it is ready, of one that waits for no `start`
+    pub(crate) listener: Option<Listener>,
     sync: End,
+}
+
+/// What init takes over by being a copy of this process.
+struct Inherited {
+    options: Options,
+    gate: Option<Gate>,
+    /// The root's mount, for a container without a mount namespace of its own
+    root: Option<OwnedFd>,
 }
 
 /// Everything that the steps share.
@@ -81,29 +118,42 @@ impl Root {
 }
 
 impl Creation<'_> {
-    fn run(&self, options: Options) -> Result<Created> {
+    fn run(&self, mut options: Options) -> Result<Created> {
+        init::check_all_labels(self.plan)?;
         let mode = cgroup::mode();
+        let root = source::open_root(self.plan)?;
         let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
+        record.root_mount = root.as_ref().map(|root| mount::number(root.as_fd())).transpose()?;
+        record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
         // Once a hook has run, a failure ends the life cycle properly: with the poststop hooks, last of all.
         let hooked = Rc::new(Cell::new(false));
         let (ran, poststop) = (Rc::clone(&hooked), record.hooks.poststop.clone());
         let stopped = record.state(Status::Stopped).to_string();
         let mut undo = Undo::default();
-        undo.push(move || if ran.get() { hooks::run_all("poststop", &poststop, &stopped) } else { Ok(()) });
+        let annotations = self.plan.annotations.clone();
+        undo.push(move || match ran.get() {
+            true => hooks::run_all("poststop", &poststop, &stopped, &Output::open(&annotations)?),
+            false => Ok(()),
+        });
         let home = self.root.make(self.id)?;
         let dir = home.path.clone();
         undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
 
         record.save(&home)?;
         self.bundle.copy_to(&home.path)?;
+        if options.notify == Notify::Yes {
+            super::notify::make_directory(&home)?;
+        }
         record.cgroup.make(&self.plan.cgroup, mode)?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));
+        self.make_places(&record, root.as_ref(), &mut undo)?;
 
-        let (pid_file, until) = (options.pid_file.clone(), options.until);
+        let (until, outlets) = (options.until, options.outlets());
         let gate = (until == Until::Start).then(|| Gate::make(&home)).transpose()?;
         let container = Container { id: self.id.clone(), home, record: Some(record) };
-        let (mut container, child, sync) = self.spawn(container, options, gate, &mut undo)?;
+        let (mut container, child, sync) =
+            self.spawn(container, Inherited { options, gate, root }, &mut undo)?;
         let handle = child.pidfd.try_clone().while_doing(|| "copy init's handle")?;
         undo.push(move || {
             // It may be dead already; then there is only its status to take.
@@ -118,16 +168,17 @@ impl Creation<'_> {
         let stat = proc::stat(pid)?.ok_or_else(|| Error::new(Kind::Internal, "init is gone"))?;
         record.init = Some(InitRecord { pid, start_time: stat.start_time });
         log::debug(|| format!("container {}: init is process {pid}", self.id));
-        self.prepare(pid, &record.cgroup)?;
+        self.prepare(pid, record)?;
+        let moved = network::move_in(&self.plan.net_devices, &self.plan.namespaces, pid)?;
+        undo.push(move || moved.take_back());
         sync.send(&FromParent::Begin(pid))?;
         self.converse(&sync, record, &hooked)?;
         record.save(home)?;
-        if let Some(file) = pid_file {
-            write_pid_file(&file, pid)?;
-        }
+        outlets.tell(&child)?;
+        let listener = (until == Until::Ready).then(|| Listener::open(&container)).transpose()?.flatten();
         sync.send(&FromParent::Go)?;
         undo.keep();
-        Ok(Created { container, child, sync })
+        Ok(Created { container, child, listener, sync })
     }
 
     /// The record before init is there.
@@ -137,6 +188,8 @@ impl Creation<'_> {
             oci_version: self.plan.oci_version.clone(),
             id: self.id.to_string(),
             init: None,
+            root_mount: None,
+            rdt: None,
             bundle: self.bundle.dir().to_owned(),
             rootfs: self.plan.rootfs.path.clone(),
             created: log::timestamp(SystemTime::now()),
@@ -150,21 +203,41 @@ impl Creation<'_> {
         }
     }
 
+    /// What is outside of the container's directory and its cgroups.
+    fn make_places(&self, record: &Record, root: Option<&OwnedFd>, undo: &mut Undo<'_>) -> Result<()> {
+        if let (Some(tree), Some(number)) = (root, record.root_mount) {
+            source::attach_root(self.plan, tree)?;
+            let path = record.rootfs.clone();
+            undo.push(move || source::detach_root(&path, number));
+        }
+        if let (Some(group), Some(rdt)) = (&record.rdt, &self.plan.rdt) {
+            let made = group.clone();
+            undo.push(move || made.remove());
+            group.make(rdt)?;
+        }
+        Ok(())
+    }
+
     /// Clones; the child becomes init and never returns.
     fn spawn(
         &self,
         container: Container,
-        options: Options,
-        gate: Option<Gate>,
+        mut inherited: Inherited,
         undo: &mut Undo<'_>,
     ) -> Result<(Container, Child, End)> {
+        let (sources, output) = (source::open(self.plan)?, Output::open(&self.plan.annotations)?);
         let (ours, theirs) = sync::pair()?;
         let cgroup = container.record()?.cgroup.open_unified()?;
-        let home = &self.plan.namespaces;
-        let switched = Switched::enter(home)?;
+        let namespaces = &self.plan.namespaces;
         // The cgroup namespace is parted from later, once init is in its cgroups: its root is where it was made.
         let later = (libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME) as u64;
-        let side = clone::clone3(home.new & !later, cgroup.as_ref().map(AsFd::as_fd))?;
+        let (new, within) = (namespaces.new & !later, cgroup.as_ref().map(AsFd::as_fd));
+        let adopted = namespaces.path(libc::CLONE_NEWUSER).is_some();
+        let switched = if adopted { Switched::default() } else { Switched::enter(namespaces)? };
+        let side = match adopted {
+            true => adopt::clone_within(namespaces, new, within)?,
+            false => clone::clone3(new, within)?,
+        };
         match side {
             Side::Parent(child) => {
                 switched.leave()?;
@@ -175,23 +248,26 @@ impl Creation<'_> {
                 undo.forget();
                 let Container { home, record, .. } = container;
                 drop((home, ours, cgroup));
-                match record {
-                    Some(record) => init::run(self.plan, self.birth(record, theirs, gate, options)),
-                    None => clone::exit_now(1), // there always is one
-                }
+                let Some(record) = record else { clone::exit_now(1) }; // there always is one
+                let settings = self.settings(&mut inherited.options);
+                let Inherited { options: Options { switch, .. }, gate, root } = inherited;
+                let birth = Birth { record, sync: theirs, gate, switch, sources, output, root, settings };
+                init::run(self.plan, birth)
             }
         }
     }
 
-    fn birth(&self, record: Record, sync: End, gate: Option<Gate>, options: Options) -> Birth {
-        let Options { console, preserve_fds, keyring, switch, .. } = options;
-        let keyring = (keyring == init::Keyring::New).then(|| self.id.to_string());
-        Birth { record, sync, gate, switch, settings: Settings { console, preserve_fds, keyring } }
+    fn settings(&self, options: &mut Options) -> Settings {
+        let keyring = (options.keyring == init::Keyring::New).then(|| self.id.to_string());
+        Settings { console: options.console.take(), preserve_fds: options.preserve_fds, keyring }
     }
 
     /// What only the parent may do for init, before init goes on.
-    fn prepare(&self, pid: i32, cgroup: &Cgroup) -> Result<()> {
-        cgroup.add(pid)?;
+    fn prepare(&self, pid: i32, record: &Record) -> Result<()> {
+        record.cgroup.add(pid)?;
+        if let Some(group) = &record.rdt {
+            group.add(pid)?;
+        }
         set_oom_score(pid, &self.plan.process)?;
         self.plan.ids.as_ref().map_or(Ok(()), |maps| ids::map(pid, maps))
     }
@@ -204,9 +280,10 @@ impl Creation<'_> {
                 Some(FromInit::Failed(error)) => return Err(error),
                 Some(FromInit::RunHooks) => {
                     hooked.set(true);
+                    let output = &Output::open(&self.plan.annotations)?;
                     let state = record.state(Status::Creating).to_string();
-                    hooks::run_all("prestart", &self.plan.hooks.prestart, &state)?;
-                    hooks::run_all("createRuntime", &self.plan.hooks.create_runtime, &state)?;
+                    hooks::run_all("prestart", &self.plan.hooks.prestart, &state, output)?;
+                    hooks::run_all("createRuntime", &self.plan.hooks.create_runtime, &state, output)?;
                     sync.send(&FromParent::Go)?;
                 }
                 None => {
@@ -219,6 +296,12 @@ impl Creation<'_> {
 }
 
 impl Created {
+    /// Waits until the program runs, and has said that it is ready where a service manager wants to know.
+    pub(crate) fn wait_ready(&self) -> Result<()> {
+        self.wait_running()?;
+        self.listener.as_ref().map_or(Ok(()), |listener| self.container.wait_ready(listener))
+    }
+
     /// Waits until the program of a container that waits for nothing runs.
     pub(crate) fn wait_running(&self) -> Result<()> {
         match self.sync.receive()? {
@@ -235,6 +318,12 @@ pub(super) fn set_oom_score(pid: i32, process: &Process) -> Result<()> {
         Some(score) => proc::Proc::open()?.write(&format!("{pid}/oom_score_adj"), &score.to_string()),
         None => Ok(()),
     }
+}
+
+/// A message cannot be empty; runc puts a name there, too.
+pub(super) fn send_pidfd(socket: &OwnedFd, child: &Child) -> Result<()> {
+    fd::send_fd(socket.as_fd(), b"pidfd", child.pidfd.as_fd())
+        .while_doing(|| "hand over the process's handle")
 }
 
 /// Written whole, by rename: managers read it as soon as it is there.

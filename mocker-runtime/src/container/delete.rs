@@ -2,9 +2,10 @@
 
 use std::os::fd::AsFd;
 
+use super::rdt::Group;
 use super::record::Record;
 use super::status::{Status, Verb, allow};
-use super::{Container, Home};
+use super::{Container, Home, source};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::sys::{fd, signal};
 use crate::{hooks, log};
@@ -50,7 +51,7 @@ impl Container {
             if record.init.is_some() {
                 return self.delete(Force::Yes);
             }
-            record.cgroup.remove()?;
+            record.remove_places()?;
         }
         remove_home(&self.home)
     }
@@ -75,15 +76,30 @@ impl Container {
     pub(super) fn remove_all(&self) -> Result<()> {
         let record = self.record()?;
         record.cgroup.kill_all()?;
-        record.cgroup.remove()?;
+        record.remove_places()?;
         remove_home(&self.home)?;
         let state = record.state(Status::Stopped).to_string();
+        let output = hooks::Output::open(&record.annotations).unwrap_or_else(|error| {
+            log::warn(&error.to_string());
+            hooks::Output::default()
+        });
         for hook in &record.hooks.poststop {
-            if let Err(error) = hooks::run_all("poststop", std::slice::from_ref(hook), &state) {
+            if let Err(error) = hooks::run_all("poststop", std::slice::from_ref(hook), &state, &output) {
                 log::warn(&error.to_string());
             }
         }
         Ok(())
+    }
+}
+
+impl Record {
+    /// What the container has outside of its directory.
+    fn remove_places(&self) -> Result<()> {
+        self.cgroup.remove()?;
+        if let Some(number) = self.root_mount {
+            source::detach_root(&self.rootfs, number)?;
+        }
+        self.rdt.as_ref().map_or(Ok(()), Group::remove)
     }
 }
 

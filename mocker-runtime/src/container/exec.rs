@@ -2,28 +2,31 @@
 
 use std::os::fd::AsFd;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::Container;
-use super::create::{set_oom_score, write_pid_file};
+use super::create::{send_pidfd, set_oom_score, write_pid_file};
 use super::status::{Status, Verb, allow};
 use super::switched::Switched;
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::init::enter::{self, Target};
-use crate::init::{Keyring, Settings};
+use crate::init::{self, Keyring, Settings};
 use crate::plan::namespaces::{self, Namespaces};
 use crate::plan::process::Process;
 use crate::sync::{self, End, FromInit, FromParent};
 use crate::sys::clone::{self, Child, Side};
-use crate::sys::signal;
+use crate::sys::{path, sched, signal};
 
 /// What the command line adds to the process.
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) console: Option<std::os::fd::OwnedFd>,
     pub(crate) pid_file: Option<std::path::PathBuf>,
+    /// Gets a handle on the process
+    pub(crate) pidfd_socket: Option<std::os::fd::OwnedFd>,
     pub(crate) preserve_fds: u32,
     pub(crate) keyring: Keyring,
     /// Below the container's cgroup: controller (empty for all) and path
@@ -41,7 +44,7 @@ pub(crate) enum Paused {
 impl Container {
     /// The config as it was when the container was made; the bundle may be gone by now.
     pub(crate) fn config(&self) -> Result<Bundle> {
-        Bundle::read(&self.home.path)
+        Bundle::read(&self.home.path, None)
     }
 
     /// Starts a process in the container; returns when it is about to run, with what tells of its fate.
@@ -50,6 +53,7 @@ impl Container {
         if status != Status::Paused || options.paused == Paused::Refuse {
             allow(Verb::Exec, status)?;
         }
+        init::check_labels(process)?;
         let init = self.open_init()?.ok_or_else(|| Error::new(Kind::WrongState, "container not running"))?;
         let config = self.config()?;
         let config = config.config()?;
@@ -65,11 +69,13 @@ impl Container {
         let init_pid = record.init.map_or(0, |init| init.pid);
         let entry = Entry { process, namespaces, cgroup, init_pid };
         let running = entry.spawn(init, settings)?;
-        entry.converse(&running, options.pid_file.as_deref()).inspect_err(|_| {
-            // It ends by itself when it has failed; only its status is left to take.
-            signal::send(running.child.pidfd.as_fd(), libc::SIGKILL).ok();
-            signal::reap(running.child.pidfd.as_fd()).ok();
-        })?;
+        entry.converse(&running, options.pid_file.as_deref(), options.pidfd_socket.as_ref()).inspect_err(
+            |_| {
+                // It ends by itself when it has failed; only its status is left to take.
+                signal::send(running.child.pidfd.as_fd(), libc::SIGKILL).ok();
+                signal::reap(running.child.pidfd.as_fd()).ok();
+            },
+        )?;
         Ok(running)
     }
 }
@@ -105,7 +111,11 @@ impl Entry<'_> {
         let (ours, theirs) = sync::pair()?;
         let switched = Switched::follow(&init, &self.namespaces)?;
         let user = self.namespaces.has(libc::CLONE_NEWUSER);
-        let target = Target { init, namespaces: self.namespaces.all() & !switched.entered(), user };
+        let root = self.foreign_root()?;
+        let target = Target { init, namespaces: self.namespaces.all() & !switched.entered(), user, root };
+        if let Some(processors) = &self.process.affinity.initial {
+            sched::set_affinity(processors)?;
+        }
         let cgroup = self.cgroup.open_unified()?;
         let side = match clone::clone3(0, cgroup.as_ref().map(AsFd::as_fd)) {
             // The container has handed controllers down, so its processes are below; join its init there.
@@ -127,7 +137,21 @@ impl Entry<'_> {
         }
     }
 
-    fn converse(&self, running: &Running, pid_file: Option<&std::path::Path>) -> Result<()> {
+    /// Init's root, where it is not that of a mount namespace.
+    fn foreign_root(&self) -> Result<Option<std::os::fd::OwnedFd>> {
+        if self.namespaces.has(libc::CLONE_NEWNS) {
+            return Ok(None);
+        }
+        let root = format!("/proc/{}/root", self.init_pid);
+        path::open(root.as_ref(), OFlags::PATH | OFlags::DIRECTORY).map(Some)
+    }
+
+    fn converse(
+        &self,
+        running: &Running,
+        pid_file: Option<&std::path::Path>,
+        pidfd_socket: Option<&std::os::fd::OwnedFd>,
+    ) -> Result<()> {
         let Running { child, sync } = running;
         let pid = child.pid.as_raw_nonzero().get();
         self.cgroup.add(pid)?;
@@ -142,6 +166,9 @@ impl Entry<'_> {
         }
         if let Some(file) = pid_file {
             write_pid_file(file, pid)?;
+        }
+        if let Some(socket) = pidfd_socket {
+            send_pidfd(socket, child)?;
         }
         sync.send(&FromParent::Go).while_doing(|| "let the process run")
     }

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::Home;
+use super::rdt::Group;
 use super::status::Status;
 use crate::bundle::config::Hooks;
 use crate::cgroup::Cgroup;
@@ -29,6 +30,11 @@ pub(crate) struct Record {
     pub(crate) init: Option<Init>,
     pub(crate) bundle: PathBuf,
     pub(crate) rootfs: PathBuf,
+    /// The number of the mount at `rootfs`, where the container shares the host's mount namespace
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root_mount: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rdt: Option<Group>,
     /// RFC 3339
     pub(crate) created: String,
     pub(crate) annotations: BTreeMap<String, String>,

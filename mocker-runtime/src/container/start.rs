@@ -99,7 +99,8 @@ impl Container {
             return Ok(());
         }
         let state = record.state(Status::Running).to_string();
-        let result = hooks::run_all("poststart", &record.hooks.poststart, &state);
+        let result = hooks::Output::open(&record.annotations)
+            .and_then(|output| hooks::run_all("poststart", &record.hooks.poststart, &state, &output));
         if result.is_err() {
             self.signal_all(libc::SIGKILL)?;
         }

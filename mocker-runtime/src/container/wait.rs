@@ -9,6 +9,7 @@ use rustix::termios::Termios;
 
 use super::create::Created;
 use super::delete::Force;
+use super::notify::Listener;
 use crate::error::{Result, WhileDoing};
 use crate::sys::clone::Child;
 use crate::sys::{signal, tty};
@@ -68,7 +69,10 @@ pub(crate) fn until_end(
     keep: bool,
 ) -> Result<u8> {
     let end = match created.wait_running() {
-        Ok(()) => relay(&created.child, signals, console),
+        Ok(()) => {
+            let listener = created.listener.as_ref();
+            Foreground { child: &created.child, signals, console, listener }.relay()
+        }
         Err(error) => Err(error),
     };
     let status = end.and_then(|()| signal::reap(created.child.pidfd.as_fd()));
@@ -85,7 +89,7 @@ pub(crate) fn until_end(
 
 /// Passes signals and the terminal's bytes on until a child has ended; its status is still to be taken.
 pub(crate) fn relay(child: &Child, signals: Signals, console: Option<Console>) -> Result<()> {
-    Foreground { child, signals, console }.relay()
+    Foreground { child, signals, console, listener: None }.relay()
 }
 
 /// Bytes on their way from one end to another.
@@ -120,16 +124,21 @@ struct Foreground<'a> {
     child: &'a Child,
     signals: Signals,
     console: Option<Console>,
+    /// Where the program says that it is ready
+    listener: Option<&'a Listener>,
 }
 
 impl Foreground<'_> {
     /// Until init is gone and what it has written has been read.
-    fn relay(self) -> Result<()> {
+    fn relay(mut self) -> Result<()> {
         let (mut typed, mut shown) = (Pipe::default(), Pipe::default());
         let mut gone = false;
         while !gone || (self.console.is_some() && !(shown.closed && shown.bytes.is_empty())) {
             let ready = self.wait(&typed, &shown, gone)?;
             gone |= ready.init;
+            if ready.word && self.pass_word()? {
+                self.listener = None;
+            }
             if ready.signal {
                 self.pass_on()?;
             }
@@ -166,6 +175,10 @@ impl Foreground<'_> {
             let wants_more = typed.bytes.is_empty() && !typed.closed;
             fds.push(PollFd::new(&console.host, if wants_more { PollFlags::IN } else { PollFlags::empty() }));
         }
+        let listener = self.listener.map(|listener| {
+            fds.push(PollFd::new(listener, PollFlags::IN));
+            fds.len() - 1
+        });
         let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         match poll(&mut fds, gone.then_some(&at_once)) {
             Err(Errno::INTR) => return Ok(Ready::default()),
@@ -176,9 +189,13 @@ impl Foreground<'_> {
         Ok(Ready {
             signal: seen(0).contains(PollFlags::IN),
             init: seen(1).contains(PollFlags::IN),
-            shown: seen(2).intersects(PollFlags::IN | end) && !shown.closed,
-            writable: seen(2).contains(PollFlags::OUT),
-            typed: seen(3).intersects(PollFlags::IN | end) && !typed.closed && typed.bytes.is_empty(),
+            word: listener.is_some_and(|at| seen(at).contains(PollFlags::IN)),
+            shown: self.console.is_some() && seen(2).intersects(PollFlags::IN | end) && !shown.closed,
+            writable: self.console.is_some() && seen(2).contains(PollFlags::OUT),
+            typed: self.console.is_some()
+                && seen(3).intersects(PollFlags::IN | end)
+                && !typed.closed
+                && typed.bytes.is_empty(),
         })
     }
 
@@ -200,6 +217,11 @@ impl Foreground<'_> {
         Ok(())
     }
 
+    /// The service manager has this process for the service.
+    fn pass_word(&self) -> Result<bool> {
+        self.listener.map_or(Ok(true), |listener| listener.pass_on(std::process::id() as i32))
+    }
+
     /// Those that were adopted; init's status is left for the end.
     fn reap_orphans(&self) {
         signal::reap_others(self.child.pid);
@@ -211,6 +233,7 @@ impl Foreground<'_> {
 struct Ready {
     signal: bool,
     init: bool,
+    word: bool,
     shown: bool,
     writable: bool,
     typed: bool,

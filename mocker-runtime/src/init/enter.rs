@@ -5,12 +5,14 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use super::rootfs;
 use super::task::{Settings, Task};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::log;
+use crate::plan::numa::{ANY_PROCESSOR, Affinity};
 use crate::plan::process::Process;
 use crate::sync::{End, FromInit, FromParent};
-use crate::sys::{clone, ids, ns, path, tty};
+use crate::sys::{clone, ids, ns, path, sched, tty};
 
 /// Where the process goes.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(crate) struct Target {
     pub(crate) namespaces: u64,
     /// Whether the container has a user namespace, whose root the process has to become
     pub(crate) user: bool,
+    /// The container's root, where it shares the runtime's mount namespace
+    pub(crate) root: Option<OwnedFd>,
 }
 
 /// Everything that the steps share.
@@ -35,6 +39,7 @@ type Step = (&'static str, fn(&mut Enter<'_>) -> Result<()>);
 const STEPS: &[Step] = &[
     ("begin", begin), // cgroups are the parent's work
     ("leave the parent's session", |enter| enter.task.leave_session()),
+    ("set the security labels", |enter| enter.task.set_labels()), // needs the host's /proc
     ("join the namespaces", join),
     ("set up the terminal", set_up_terminal), // of the container's devpts
     ("join a session keyring", |enter| enter.task.join_keyring()),
@@ -63,16 +68,30 @@ pub(crate) fn run(process: &Process, target: Target, sync: End, settings: Settin
     clone::exit_now(255)
 }
 
+/// The process is in its cgroup by now, which decides on what its processors may be.
 fn begin(enter: &mut Enter<'_>) -> Result<()> {
     match enter.task.sync.wait_go()? {
-        FromParent::Begin(_) => Ok(()),
+        FromParent::Begin(_) => match &enter.task.process.affinity {
+            Affinity { last: Some(processors), .. } => sched::set_affinity(processors),
+            Affinity { initial: Some(_), .. } => Ok(()),
+            Affinity { .. } => {
+                // A cpuset that has none of them is the kernel's to judge.
+                sched::set_affinity(&ANY_PROCESSOR).ok();
+                Ok(())
+            }
+        },
         FromParent::Go => Err(Error::new(Kind::Internal, "the parent spoke out of turn")),
     }
 }
 
 fn join(enter: &mut Enter<'_>) -> Result<()> {
-    let Target { init, namespaces, user } = &enter.target;
-    ns::join_all(init.as_fd(), *namespaces)?;
+    let Target { init, namespaces, user, root } = &enter.target;
+    if *namespaces != 0 {
+        ns::join_all(init.as_fd(), *namespaces)?;
+    }
+    if let Some(root) = root {
+        rootfs::change_root(root)?;
+    }
     if *user { ids::set_ids(0, 0) } else { Ok(()) }
 }
 

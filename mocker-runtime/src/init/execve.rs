@@ -8,10 +8,10 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 
-use super::home;
 use super::task::{Program, Task};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::sys::{fd, signal};
+use crate::user;
 
 /// Where a program is looked for when the container's environment has no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -27,7 +27,7 @@ impl Task<'_> {
         };
         let mut env = process.env.clone();
         if !env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
-            let home = home::of(process.uid).unwrap_or_else(|| "/".to_owned());
+            let home = user::home(process.uid).unwrap_or_else(|| "/".to_owned());
             env.extend(CString::new(format!("HOME={home}")));
         }
         self.program = Some(Program { file: program, env });

@@ -4,13 +4,17 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::Init;
 use super::rootfs::c_path;
-use crate::abi::Reach;
+use crate::abi::{Parameter, Reach};
+use crate::cgroup::Dir;
+use crate::container::source::Sources;
 use crate::error::{Error, Result, WhileDoing};
-use crate::plan::mounts::{Mount, What};
+use crate::plan::Plan;
+use crate::plan::mounts::{Follow, Link, Mount, What};
 use crate::sys::mount;
 use crate::sys::path::{self, Make};
 
@@ -19,11 +23,15 @@ mod copy_up;
 
 /// All mounts, in the order of the file.
 pub(super) fn mount_all(init: &mut Init<'_>) -> Result<()> {
-    let root = init.root()?;
-    let maker = Maker { root: root.as_fd(), dirs: init.record.cgroup.dirs(), plan: init.plan };
-    init.plan.mounts.iter().try_for_each(|mount| {
+    mount_at(init.root()?, init.plan, &init.sources, init.record.cgroup.dirs())
+}
+
+/// The same below any root: `mounts add` brings them into a container that runs.
+pub(crate) fn mount_at(root: &OwnedFd, plan: &Plan, sources: &Sources, dirs: &[Dir]) -> Result<()> {
+    let maker = Maker { root: root.as_fd(), dirs, plan, sources };
+    plan.mounts.iter().enumerate().try_for_each(|(at, mount)| {
         maker
-            .make(mount)
+            .make(at, mount)
             .while_doing(|| format!("mount {} at {}", name(&mount.what), mount.destination.display()))
     })
 }
@@ -33,6 +41,7 @@ fn name(what: &What) -> String {
     match what {
         What::Bind { source, .. } => source.display().to_string(),
         What::Cgroup => "cgroup".to_owned(),
+        What::Remount { .. } => "again what is".to_owned(),
         What::Fs { fstype, .. } => fstype.clone(),
     }
 }
@@ -40,18 +49,40 @@ fn name(what: &What) -> String {
 /// What all mounts need.
 struct Maker<'a> {
     root: BorrowedFd<'a>,
-    dirs: &'a [crate::cgroup::Dir],
-    plan: &'a crate::plan::Plan,
+    dirs: &'a [Dir],
+    plan: &'a Plan,
+    /// Of bind mounts, where the parent has opened them
+    sources: &'a Sources,
+}
+
+/// A detached copy of a source of the host.
+pub(crate) fn clone_source(source: &Path, reach: Reach, link: Link) -> Result<OwnedFd> {
+    let path = c_path(source)?;
+    match link {
+        Link::Show => mount::clone_tree_of_link(CWD, &path, reach),
+        Link::Follow | Link::Copy => mount::clone_tree(CWD, &path, reach),
+    }
 }
 
 impl Maker<'_> {
-    fn make(&self, mount: &Mount) -> Result<()> {
+    fn make(&self, at: usize, mount: &Mount) -> Result<()> {
         match &mount.what {
-            What::Bind { source, reach } => {
-                let tree = mount::clone_tree(CWD, &c_path(source)?, *reach)?;
-                let make = if path::is_dir(&tree)? { Make::Dir } else { Make::File };
-                self.finish(mount, &tree, make)
+            What::Bind { source, link: Link::Copy, .. } if source.is_symlink() => {
+                self.copy_link(mount, source)
             }
+            What::Bind { source, reach, link } => {
+                let cloned;
+                let tree = match self.sources.get(&at) {
+                    Some(tree) => tree,
+                    None => {
+                        cloned = clone_source(source, *reach, *link)?;
+                        &cloned
+                    }
+                };
+                let make = if path::is_dir(tree)? { Make::Dir } else { Make::File };
+                self.finish(mount, tree, make)
+            }
+            What::Remount { parameters } => self.remount(mount, parameters),
             What::Cgroup => self.make_cgroup(mount),
             What::Fs { fstype, source, parameters, copy_up } => {
                 let tree = mount::new_filesystem(fstype, source, parameters, 0)?;
@@ -75,7 +106,7 @@ impl Maker<'_> {
         if !mount.recursive.is_empty() {
             mount::set_attr(tree.as_fd(), &mount.recursive, Reach::Tree)?;
         }
-        let place = path::open_or_make(self.root, &mount.destination, make)?;
+        let place = self.place(mount, make)?;
         mount::attach(tree.as_fd(), place.as_fd())?;
         for (attr, reach) in &mount.propagation {
             mount::set_attr(tree.as_fd(), attr, *reach)?;
@@ -83,10 +114,63 @@ impl Maker<'_> {
         Ok(())
     }
 
+    /// Where a mount appears: what is missing is made.
+    fn place(&self, mount: &Mount, make: Make) -> Result<OwnedFd> {
+        let destination = &mount.destination;
+        if mount.follow == Follow::Yes {
+            return path::open_or_make(self.root, destination, make);
+        }
+        let (parent, name) = path::open_parent(self.root, destination)?;
+        let open = || {
+            rustix::fs::openat(
+                &parent,
+                name,
+                OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+        };
+        match open() {
+            Err(Errno::NOENT) => path::make_one(&parent, Path::new(name), make).and_then(|()| Ok(open()?)),
+            result => result.map_err(Error::from),
+        }
+        .while_doing(|| format!("open {} in the root file system", destination.display()))
+    }
+
+    /// A link of the host becomes a link in the container (`copy-symlink`). One that is there already must lead
+    /// to the same place.
+    fn copy_link(&self, mount: &Mount, source: &Path) -> Result<()> {
+        let target =
+            std::fs::read_link(source).while_doing(|| format!("read the link {}", source.display()))?;
+        let (parent, name) = path::open_parent(self.root, &mount.destination)?;
+        match rustix::fs::symlinkat(&target, &parent, name) {
+            Err(Errno::EXIST) => match rustix::fs::readlinkat(&parent, name, Vec::new()) {
+                Ok(there) if there.to_bytes() == target.as_os_str().as_encoded_bytes() => Ok(()),
+                _ => Err(Error::invalid(format!("{} is there already", mount.destination.display()))),
+            },
+            result => result.while_doing(|| format!("make the link to {}", target.display())),
+        }
+    }
+
+    /// Changes a mount that is there already (mount(8), `remount`).
+    fn remount(&self, mount: &Mount, parameters: &[Parameter]) -> Result<()> {
+        let place = path::open_in_root(self.root, &mount.destination, OFlags::PATH)
+            .while_doing(|| format!("open {} in the root file system", mount.destination.display()))?;
+        if !parameters.is_empty() {
+            mount::reconfigure(place.as_fd(), parameters)?;
+        }
+        if !mount.attr.is_empty() {
+            mount::set_attr(place.as_fd(), &mount.attr, Reach::One)?;
+        }
+        if !mount.recursive.is_empty() {
+            mount::set_attr(place.as_fd(), &mount.recursive, Reach::Tree)?;
+        }
+        mount.propagation.iter().try_for_each(|(attr, reach)| mount::set_attr(place.as_fd(), attr, *reach))
+    }
+
     /// /proc and /sys must be where everything else looks for them (CVE-2019-19921, CVE-2023-27561).
     fn refuse_symlinks(&self, destination: &Path) -> Result<()> {
         match path::open_without_symlinks(self.root, destination, OFlags::PATH) {
-            Err(rustix::io::Errno::LOOP) => Err(Error::invalid(format!(
+            Err(Errno::LOOP) => Err(Error::invalid(format!(
                 "{} is, or lies behind, a symbolic link in the root file system",
                 destination.display()
             ))),

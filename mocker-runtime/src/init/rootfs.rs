@@ -1,6 +1,6 @@
 //! The root file system: prepared aside, entered at the end.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, OFlags};
@@ -9,12 +9,17 @@ use rustix::io::Errno;
 use super::{Init, Switch};
 use crate::abi::{Attr, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
-use crate::plan::mounts;
+use crate::plan::Rootfs;
+use crate::plan::mounts::{self, Mount, What};
 use crate::sys::mount;
 use crate::sys::path;
 
-/// A mount of its own for the root file system, in a mount namespace from which nothing reaches the host.
+/// A mount of its own for the root file system, in a mount namespace from which nothing reaches the host. A
+/// container that shares the runtime's mount namespace has been given one by the parent.
 pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
+    if init.root.is_some() {
+        return Ok(());
+    }
     init.chrooted = leave_chroot(init)?;
     let (attr, reach) = init.plan.rootfs.propagation;
     let source = &init.plan.rootfs.path;
@@ -22,22 +27,43 @@ pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
     if attr.propagation == libc::MS_SHARED || reach == Reach::One {
         isolate(source)?;
     }
-    let path = c_path(source)?;
-    let root =
-        mount::clone_tree(CWD, &path, Reach::Tree).map_err(|error| match error.is_errno(Errno::NOENT) {
+    let root = tree(&init.plan.rootfs)?;
+    let place = path::open(source, OFlags::PATH | OFlags::DIRECTORY)?;
+    mount::attach(root.as_fd(), place.as_fd()).while_doing(|| format!("attach {}", source.display()))?;
+    init.root = Some(root);
+    Ok(())
+}
+
+/// The root file system as a detached mount: what lies at its path, or what an overlay makes of it.
+pub(crate) fn tree(rootfs: &Rootfs) -> Result<OwnedFd> {
+    let source = &rootfs.path;
+    let root = mount::clone_tree(CWD, &c_path(source)?, Reach::Tree).map_err(|error| {
+        match error.is_errno(Errno::NOENT) {
             true => Error::new(
                 Kind::NotFound,
                 format!("the root file system {} does not exist", source.display()),
             ),
             false => error,
-        })?;
+        }
+    })?;
     if !path::is_dir(&root)? {
         return Err(Error::invalid(format!("the root file system {} is not a directory", source.display())));
     }
-    let place = path::open(source, OFlags::PATH | OFlags::DIRECTORY)?;
-    mount::attach(root.as_fd(), place.as_fd()).while_doing(|| format!("attach {}", source.display()))?;
-    init.root = Some(root);
-    Ok(())
+    match &rootfs.overlay {
+        None => Ok(root),
+        Some(overlay) => overlay_tree(overlay).while_doing(|| "mount overlay at /"),
+    }
+}
+
+fn overlay_tree(overlay: &Mount) -> Result<OwnedFd> {
+    let What::Fs { fstype, source, parameters, .. } = &overlay.what else {
+        return Err(Error::new(Kind::Internal, "the root's mount is no file system"));
+    };
+    let root = mount::new_filesystem(fstype, source, parameters, 0)?;
+    if !overlay.attr.is_empty() {
+        mount::set_attr(root.as_fd(), &overlay.attr, Reach::One)?;
+    }
+    Ok(root)
 }
 
 /// A runtime that was started in a chroot has a root that is not its mount namespace's. pivot_root would leave
@@ -77,6 +103,7 @@ pub(super) fn enter(init: &mut Init<'_>) -> Result<()> {
         init.task.proc.enter_own_mounts()?;
     }
     match init.switch {
+        _ if !init.plan.namespaces.has(libc::CLONE_NEWNS) => return change_root(root),
         Switch::Pivot => mount::pivot_root(root)?,
         Switch::Move => move_root(init)?,
     }
@@ -97,6 +124,12 @@ fn move_root(init: &Init<'_>) -> Result<()> {
     }
     rustix::process::fchdir(root).while_doing(|| "enter the new root")?;
     mount::attach_at_root(root.as_fd())?;
+    change_root(root)
+}
+
+/// chroot(2), which leaves the mount namespace as it is.
+pub(super) fn change_root(root: impl AsFd) -> Result<()> {
+    rustix::process::fchdir(root).while_doing(|| "enter the new root")?;
     rustix::process::chroot(c".").while_doing(|| "chroot")?;
     rustix::process::chdir(c"/").while_doing(|| "enter /")
 }
@@ -110,7 +143,7 @@ pub(super) fn make_readonly(init: &mut Init<'_>) -> Result<()> {
 }
 
 /// A path for the kernel.
-pub(super) fn c_path(path: &Path) -> Result<std::ffi::CString> {
+pub(crate) fn c_path(path: &Path) -> Result<std::ffi::CString> {
     use std::os::unix::ffi::OsStrExt;
     std::ffi::CString::new(path.as_os_str().as_bytes())
         .map_err(|_| Error::invalid(format!("the path {} has a NUL character", path.display())))

@@ -27,10 +27,15 @@ impl Task<'_> {
     pub(super) fn join_keyring(&mut self) -> Result<()> {
         let Some(id) = &self.keyring else { return Ok(()) };
         let name = std::ffi::CString::new(format!("_ses.{id}")).unwrap_or_default();
-        match ids::new_session_keyring(&name) {
-            Err(error) if error.is_errno(rustix::io::Errno::NOSYS) => Ok(()),
-            result => result,
+        // The keyring gets the program's label, or SELinux would keep the program from it.
+        if let Some(label) = &self.process.selinux {
+            self.proc.write_self("attr/keycreate", label)?;
         }
+        match ids::new_session_keyring(&name) {
+            Err(error) if error.is_errno(rustix::io::Errno::NOSYS) => {}
+            result => result?,
+        }
+        self.process.selinux.as_ref().map_or(Ok(()), |_| self.proc.write_self("attr/keycreate", "\n"))
     }
 
     /// Limits and priorities that a process without the host's capabilities could not set.
@@ -44,6 +49,9 @@ impl Task<'_> {
         }
         if let Some((class, level)) = process.io_priority {
             sched::set_io_priority(class, level)?;
+        }
+        if let Some(policy) = &process.memory_policy {
+            sched::set_memory_policy(policy.mode, &policy.nodes)?;
         }
         process.personality.map_or(Ok(()), ids::set_personality)
     }

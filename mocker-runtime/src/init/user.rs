@@ -76,7 +76,7 @@ impl Task<'_> {
 
     /// setgroups(2) is refused in a user namespace that an unprivileged user made; without groups that is fine.
     fn set_groups(&self) -> Result<()> {
-        let groups = &self.process.groups;
+        let Some(groups) = &self.process.groups else { return Ok(()) };
         if groups.is_empty() && self.proc.read("self/setgroups").is_ok_and(|text| text.trim() == "deny") {
             return Ok(());
         }

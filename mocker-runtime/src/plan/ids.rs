@@ -16,6 +16,11 @@ pub(crate) struct Maps {
 pub(crate) struct Map(Vec<IdMapping>);
 
 impl Map {
+    /// Of the file's own ranges.
+    pub(crate) fn new(ranges: &[IdMapping]) -> Self {
+        Self(ranges.to_vec())
+    }
+
     /// The kernel's form: inside, outside, how many.
     pub(crate) fn text(&self) -> String {
         self.0.iter().map(|m| format!("{} {} {}\n", m.container_id, m.host_id, m.size)).collect()
@@ -29,6 +34,12 @@ impl Map {
     /// True if this is one id, the given one of the host: all that the kernel lets an ordinary user map.
     pub(crate) fn is_only(&self, host_id: u32) -> bool {
         matches!(self.0[..], [IdMapping { host_id: only, size: 1, .. }] if only == host_id)
+    }
+
+    /// What an id of the container is on the host.
+    pub(crate) fn on_host(&self, id: u32) -> Option<u32> {
+        let range = self.0.iter().find(|m| id.checked_sub(m.container_id).is_some_and(|at| at < m.size))?;
+        range.host_id.checked_add(id - range.container_id)
     }
 
     /// Whether the container's root is among them.
@@ -51,7 +62,7 @@ pub(crate) fn plan(uids: &[IdMapping], gids: &[IdMapping], namespaces: &Namespac
             "a new user namespace needs both linux.uidMappings and linux.gidMappings",
         ));
     }
-    let maps = Maps { uids: Map(uids.to_vec()), gids: Map(gids.to_vec()) };
+    let maps = Maps { uids: Map::new(uids), gids: Map::new(gids) };
     match maps.uids.has_root() && maps.gids.has_root() {
         true => Ok(Some(maps)),
         false => {

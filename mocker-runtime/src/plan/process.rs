@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::path::PathBuf;
 
-use super::{caps, limits, rlimits, seccomp};
+use super::{caps, limits, numa, rlimits, seccomp};
 use crate::abi::SchedAttr;
 use crate::bundle::config::{Linux, Process as Given, Text};
 use crate::error::{Error, Result, WhileDoing};
@@ -17,7 +17,8 @@ pub(crate) struct Process {
     pub(crate) terminal: Option<Terminal>,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    pub(crate) groups: Vec<u32>,
+    /// None: those that this program was started with (crun's annotation `run.oci.keep_original_groups`)
+    pub(crate) groups: Option<Vec<u32>>,
     pub(crate) umask: u32,
     /// None: no capability changes at all, as runc does without the property
     pub(crate) caps: Option<caps::Sets>,
@@ -27,6 +28,11 @@ pub(crate) struct Process {
     pub(crate) scheduler: Option<SchedAttr>,
     pub(crate) io_priority: Option<(u32, u32)>,
     pub(crate) personality: Option<u64>,
+    pub(crate) memory_policy: Option<numa::MemoryPolicy>,
+    /// For a process that `exec` brings in only
+    pub(crate) affinity: numa::Affinity,
+    pub(crate) apparmor: Option<String>,
+    pub(crate) selinux: Option<String>,
     pub(crate) seccomp: Option<seccomp::Filter>,
 }
 
@@ -61,7 +67,7 @@ pub(crate) fn plan(given: Option<&Given<'_>>, linux: &Linux<'_>) -> Result<Proce
         }),
         uid: given.user.uid,
         gid: given.user.gid,
-        groups: given.user.additional_gids.clone(),
+        groups: Some(given.user.additional_gids.clone()),
         umask: given.user.umask.unwrap_or(0o022),
         caps: given.capabilities.as_ref().map(caps::plan),
         rlimits: rlimits::plan(&given.rlimits)?,
@@ -70,8 +76,17 @@ pub(crate) fn plan(given: Option<&Given<'_>>, linux: &Linux<'_>) -> Result<Proce
         scheduler: given.scheduler.as_ref().map(limits::scheduler).transpose()?,
         io_priority: given.io_priority.as_ref().map(limits::io_priority).transpose()?,
         personality: linux.personality.as_ref().map(limits::personality).transpose()?,
+        memory_policy: linux.memory_policy.as_ref().map(numa::memory_policy).transpose()?,
+        affinity: given.exec_cpu_affinity.as_ref().map(numa::affinity).transpose()?.unwrap_or_default(),
+        apparmor: label(given.apparmor_profile.as_deref()),
+        selinux: label(given.selinux_label.as_deref()),
         seccomp: linux.seccomp.as_ref().map(seccomp::plan).transpose().while_doing(|| "linux.seccomp")?,
     })
+}
+
+/// An empty name stands for none.
+fn label(given: Option<&str>) -> Option<String> {
+    given.filter(|label| !label.is_empty()).map(str::to_owned)
 }
 
 fn strings(what: &str, given: &[Text<'_>]) -> Result<Vec<CString>> {

@@ -76,6 +76,16 @@ pub(crate) fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Side>
     Ok(Side::Parent(Child { pid, pidfd }))
 }
 
+/// Makes a copy of this process in new namespaces (`CLONE_NEW*` in `flags`) that is a child of this one's parent.
+/// Gives its number to this process, and None to the copy.
+pub(crate) fn clone_sibling(flags: u64) -> Result<Option<i32>> {
+    let args = Args { flags: flags | libc::CLONE_PARENT as u64, ..Args::default() };
+    // SAFETY: as in `clone3`; a sibling sends the signal that this process would send (none may be given).
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<Args>()) })
+        .while_doing(|| format!("clone3 of a sibling with flags {flags:#x}"))?;
+    Ok((pid != 0).then_some(pid as i32))
+}
+
 /// Leaves the process at once: no destructors, no flushing of what the parent has buffered.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit(2) takes any number and does not return.

@@ -17,6 +17,11 @@ use rustix::net::{
 use super::check;
 use crate::error::{Error, Kind, Result, WhileDoing};
 
+/// A descriptor's number, for structures of the kernel that hold one.
+pub(crate) fn number(fd: impl AsFd) -> u64 {
+    u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd())).unwrap_or(u64::MAX)
+}
+
 /// Two ends that keep messages apart and know when the other end is gone.
 pub(crate) fn socketpair() -> Result<(OwnedFd, OwnedFd)> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)

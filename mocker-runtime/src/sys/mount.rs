@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick,
+    move_mount, open_tree, unmount,
 };
 
 use super::check;
@@ -54,6 +55,38 @@ pub(crate) fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, reach: Reach) -> Resu
     open_tree(dir, path, flags).while_doing(|| format!("open_tree {path:?}"))
 }
 
+/// The same, but a symbolic link at the end of the path is shown itself.
+pub(crate) fn clone_tree_of_link(dir: BorrowedFd<'_>, path: &CStr, reach: Reach) -> Result<OwnedFd> {
+    let link = rustix::fs::openat(
+        dir,
+        path,
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )
+    .while_doing(|| format!("open {path:?}"))?;
+    clone_tree(link.as_fd(), c"", reach)
+}
+
+/// The number of the mount that a path was opened on, which no other mount ever gets (Linux 6.8); on older
+/// kernels one that may be given again when the mount is gone.
+pub(crate) fn number(at: BorrowedFd<'_>) -> Result<u64> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    /// `STATX_MNT_ID_UNIQUE` of linux/stat.h
+    const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+    let wanted = StatxFlags::MNT_ID | UNIQUE;
+    rustix::fs::statx(at, c"", AtFlags::EMPTY_PATH, wanted)
+        .map(|stat| stat.stx_mnt_id)
+        .while_doing(|| "statx")
+}
+
+/// Changes parameters of the file system that a mount shows (fspick(2)).
+pub(crate) fn reconfigure(at: BorrowedFd<'_>, parameters: &[Parameter]) -> Result<()> {
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let context = fspick(at, c"", flags).while_doing(|| "fspick")?;
+    set_parameters(&context, "the file system", parameters)?;
+    said(&context, fsconfig_reconfigure(&context)).while_doing(|| "reconfigure the file system")
+}
+
 /// A new file system, mounted nowhere yet. Says in the file system's own words what it dislikes.
 pub(crate) fn new_filesystem(
     fstype: &str,
@@ -73,17 +106,19 @@ pub(crate) fn new_filesystem(
         said(&context, fsconfig_set_string(&context, "source", source))
             .while_doing(|| format!("set the source of {fstype} to {source:?}"))?;
     }
-    for (key, value) in parameters {
-        match value {
-            None => said(&context, fsconfig_set_flag(&context, key.as_str()))
-                .while_doing(|| format!("set option {key:?} of {fstype}"))?,
-            Some(value) => said(&context, fsconfig_set_string(&context, key.as_str(), value.as_str()))
-                .while_doing(|| format!("set option {:?} of {fstype}", format!("{key}={value}")))?,
-        }
-    }
+    set_parameters(&context, fstype, parameters)?;
     said(&context, fsconfig_create(&context)).while_doing(|| format!("create a {fstype}"))?;
     let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).while_doing(|| format!("fsmount {fstype}"))
+}
+
+fn set_parameters(context: &OwnedFd, fstype: &str, parameters: &[Parameter]) -> Result<()> {
+    parameters.iter().try_for_each(|(key, value)| match value {
+        None => said(context, fsconfig_set_flag(context, key.as_str()))
+            .while_doing(|| format!("set option {key:?} of {fstype}")),
+        Some(value) => said(context, fsconfig_set_string(context, key.as_str(), value.as_str()))
+            .while_doing(|| format!("set option {:?} of {fstype}", format!("{key}={value}"))),
+    })
 }
 
 /// Adds what the file system wrote into its context's log (lines like `e tmpfs: Bad value for 'size'`).

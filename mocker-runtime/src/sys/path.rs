@@ -121,7 +121,7 @@ fn names(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes one directory or file; somebody else having made it meanwhile is fine.
-fn make_one(parent: &OwnedFd, name: &Path, make: Make) -> Result<()> {
+pub(crate) fn make_one(parent: &OwnedFd, name: &Path, make: Make) -> Result<()> {
     let made = match make {
         Make::Dir => rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)),
         Make::File => rustix::fs::openat(

@@ -23,6 +23,28 @@ pub(crate) fn set_io_priority(class: u32, level: u32) -> Result<()> {
         .while_doing(|| format!("ioprio_set class {class} level {level}"))
 }
 
+/// Binds this process to processors: bit n of word n / 64 (sched_setaffinity(2)).
+pub(crate) fn set_affinity(processors: &[u64]) -> Result<()> {
+    // SAFETY: the mask is as long as it says; the kernel only reads it.
+    check(unsafe {
+        libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(processors), processors.as_ptr())
+    })
+    .map(drop)
+    .while_doing(|| format!("sched_setaffinity {processors:x?}"))
+}
+
+/// Says where this process's memory comes from: mode with flags, and nodes as bit n of word n / 64
+/// (set_mempolicy(2)).
+pub(crate) fn set_memory_policy(mode: i32, nodes: &[u64]) -> Result<()> {
+    // The kernel reads one bit less than it is told of.
+    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 64 + 1 };
+    let mask = if nodes.is_empty() { std::ptr::null() } else { nodes.as_ptr() };
+    // SAFETY: the mask is null or as many bits long as is said, the last of which the kernel does not read.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) })
+        .map(drop)
+        .while_doing(|| format!("set_mempolicy mode {mode:#x} nodes {nodes:x?}"))
+}
+
 /// Sets one resource limit of this process.
 pub(crate) fn set_rlimit(resource: u32, name: &str, soft: u64, hard: u64) -> Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };

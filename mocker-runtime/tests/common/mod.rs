@@ -71,6 +71,8 @@ impl Bundle {
     pub(crate) fn new(args: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let dir = tempfile::tempdir().unwrap();
+        // Whoever a container's root is must be able to reach it.
+        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let bin = dir.path().join("rootfs/bin");
         fs::create_dir_all(&bin).unwrap();
         let busybox = host::on_path("busybox").expect("package busybox-static is installed");
@@ -98,6 +100,15 @@ impl Bundle {
     pub(crate) fn mount(mut self, mount: Value) -> Self {
         self.config["mounts"].as_array_mut().unwrap().push(mount);
         self
+    }
+
+    /// Gives the container a user namespace whose root is the host's user 100000, who gets the root file system.
+    pub(crate) fn with_users(self) -> Self {
+        give(&self.path().join("rootfs"), 100_000);
+        let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+        self.set("/linux/namespaces/-", json!({ "type": "user" }))
+            .set("/linux/uidMappings", map.clone())
+            .set("/linux/gidMappings", map)
     }
 
     /// The bundle's directory.
@@ -201,6 +212,15 @@ impl Bundle {
 impl Drop for Bundle {
     fn drop(&mut self) {
         self.call(&["delete", "--force", &self.id]);
+    }
+}
+
+/// Hands a whole tree to a user.
+pub(crate) fn give(path: &Path, user: u32) {
+    std::os::unix::fs::lchown(path, Some(user), Some(user)).unwrap();
+    if fs::symlink_metadata(path).unwrap().is_dir() {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path(), user));
     }
 }
 
