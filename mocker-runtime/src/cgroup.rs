@@ -4,11 +4,14 @@
 //! of version 2, or each of version 1 (and, on a hybrid host, the version 2 tree beside them, which has
 //! no controllers but `cgroup.kill`).
 
+mod dbus;
 mod detect;
 mod device;
 mod freeze;
 mod oom;
+mod scope;
 mod stats;
+mod systemd;
 mod tree;
 mod update;
 
@@ -22,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use detect::mode;
 pub(crate) use freeze::Freeze;
 pub(crate) use oom::{Oom, OomWatch};
+pub(crate) use systemd::{Placeholder, owner};
 
 use detect::hierarchies;
 
@@ -43,26 +47,38 @@ pub(crate) struct Dir {
 
 /// The container's directory in all hierarchies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub(crate) struct Cgroup {
     dirs: Vec<Dir>,
+    /// The unit, where systemd makes it
+    scope: Option<systemd::Scope>,
 }
 
 impl Cgroup {
     /// Where the directories will be; nothing is made yet.
-    pub(crate) fn locate(plan: &plan::Cgroup, mode: CgroupMode, id: &str) -> Result<Self> {
-        let dirs = hierarchies(mode)?.into_iter().map(|hierarchy| {
+    pub(crate) fn locate(plan: &plan::Cgroup, id: &str) -> Result<Self> {
+        let hierarchies = hierarchies(plan.mode)?;
+        if let Some(unit) = &plan.unit {
+            return Self::locate_scope(unit, hierarchies, id);
+        }
+        let dirs = hierarchies.into_iter().map(|hierarchy| {
             let path = hierarchy.locate(&plan.path, id);
             Dir { controllers: hierarchy.controllers, mount: hierarchy.mount, path, made: 0 }
         });
-        Ok(Self { dirs: dirs.collect() })
+        Ok(Self { dirs: dirs.collect(), scope: None })
     }
 
-    /// Makes the directories and writes all limits; leaves nothing behind when it fails.
-    pub(crate) fn make(&mut self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
-        let result = self.make_dirs().and_then(|()| self.limit(plan, mode));
+    /// Makes the directories and writes all limits; leaves nothing behind when it fails. A scope of systemd's
+    /// has a process in it then, which must stay until there is another one.
+    pub(crate) fn make(&mut self, plan: &plan::Cgroup, id: &str) -> Result<Option<Placeholder>> {
+        let result = match &plan.unit {
+            Some(unit) => self.make_scope(plan, unit, id).map(Some),
+            None => self.make_dirs().and_then(|()| self.limit(plan, &plan.writes)).map(|()| None),
+        };
         result.inspect_err(|_| {
             // Only what was made here; the error to report is the first one.
+            if let Some(scope) = &self.scope {
+                scope.stop().ok();
+            }
             self.dirs.iter().filter(|dir| dir.made > 0).try_for_each(tree::remove).ok();
         })
     }
@@ -86,13 +102,13 @@ impl Cgroup {
         result
     }
 
-    fn limit(&self, plan: &plan::Cgroup, mode: CgroupMode) -> Result<()> {
-        plan.writes.iter().try_for_each(|write| self.write(write))?;
+    fn limit(&self, plan: &plan::Cgroup, writes: &[plan::Write]) -> Result<()> {
+        writes.iter().try_for_each(|write| self.write(write))?;
         if !rustix::process::geteuid().is_root() {
             // Device rules take rights that no ordinary user has; neither can a user's container make a device.
             return Ok(());
         }
-        match mode {
+        match plan.mode {
             CgroupMode::V1 => self.write_device_lists(&plan.devices),
             CgroupMode::V2 => self.attach_device_program(&plan.devices),
             CgroupMode::None => Ok(()),
@@ -200,13 +216,13 @@ impl Cgroup {
         }
     }
 
-    /// Moves a process into the directories of version 1 (it was born in that of version 2).
+    /// Moves a process into the directories of version 1 (it was born in that of version 2, if it may be).
     pub(crate) fn add(&self, pid: i32) -> Result<()> {
         for dir in self.dirs.iter().filter(|dir| !dir.controllers.is_empty()) {
             write_file(&dir.path, "cgroup.procs", &pid.to_string())
                 .while_doing(|| format!("move process {pid} to cgroup {}", dir.path.display()))?;
         }
-        Ok(())
+        self.add_to_scope(pid)
     }
 
     /// Kills every process in the cgroup and below it.
@@ -253,6 +269,7 @@ impl Cgroup {
 
     /// Removes the directories with all below them; waits a while for dying processes to leave.
     pub(crate) fn remove(&self) -> Result<()> {
+        self.stop_scope();
         self.dirs.iter().rev().try_for_each(tree::remove)
     }
 

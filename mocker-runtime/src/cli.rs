@@ -27,9 +27,11 @@ use std::sync::LazyLock;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cgroup;
 use crate::container::Root;
 use crate::error::{Error, Result, WhileDoing};
 use crate::log::{self, Format, Level};
+use crate::plan::cgroup::Driver;
 use crate::sealed;
 use crate::sys::fd;
 
@@ -72,6 +74,34 @@ struct Global {
     /// The least of what is logged
     #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
     log_level: Level,
+    /// Let systemd make the cgroup, as a scope; linux.cgroupsPath is slice:prefix:name then
+    #[arg(long, global = true)]
+    systemd_cgroup: bool,
+    /// Who makes the cgroup [default: cgroupfs]
+    #[arg(long, global = true, value_enum, value_name = "WHO")]
+    cgroup_manager: Option<CgroupManager>,
+}
+
+/// Who makes the cgroup, in crun's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CgroupManager {
+    /// This program, in the mounted hierarchies
+    Cgroupfs,
+    /// systemd: --systemd-cgroup
+    Systemd,
+    /// Nobody: the container stays in the caller's cgroup
+    Disabled,
+}
+
+impl Global {
+    fn driver(&self) -> Driver {
+        match self.cgroup_manager {
+            Some(CgroupManager::Disabled) => Driver::Disabled,
+            Some(CgroupManager::Cgroupfs) => Driver::Cgroupfs,
+            None if !self.systemd_cgroup => Driver::Cgroupfs,
+            _ => Driver::Systemd(cgroup::owner()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,10 +169,11 @@ impl Cli {
         if kept.is_some() {
             sealed::ensure()?;
         }
+        let driver = self.global.driver();
         let root = Root::new(self.global.root)?;
         match self.command {
             Command::Completion(completion) => completion.run().map(|()| 0),
-            Command::Create(create) => create.run(&root).map(|()| 0),
+            Command::Create(create) => create.run(&root, driver).map(|()| 0),
             Command::Delete(delete) => delete.run(&root).map(|()| 0),
             Command::Events(events) => events.run(&root).map(|()| 0),
             Command::Exec(exec) => exec.run(&root),
@@ -153,7 +184,7 @@ impl Cli {
             Command::Ps(ps) => ps.run(&root).map(|()| 0),
             Command::Resume(resume) => resume.run(&root).map(|()| 0),
             Command::Kill(kill) => kill.run(&root).map(|()| 0),
-            Command::Run(run) => run.run(&root),
+            Command::Run(run) => run.run(&root, driver),
             Command::Spec(spec) => spec.run().map(|()| 0),
             Command::Start(start) => start.run(&root).map(|()| 0),
             Command::State(state) => state.run(&root).map(|()| 0),

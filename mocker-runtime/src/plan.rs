@@ -25,13 +25,14 @@ use crate::bundle::config::{Config, Hooks, Linux};
 use crate::error::{Error, Result, WhileDoing};
 
 /// Which cgroup hierarchies the host has: the only thing about the host that a plan depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum CgroupMode {
     /// Version 1, perhaps with a version 2 tree without controllers beside it (hybrid)
     V1,
     /// Version 2 alone
     V2,
-    /// None is mounted
+    /// None is mounted, or none shall be used
+    #[default]
     None,
 }
 

@@ -18,6 +18,12 @@ pub(super) fn make(dir: &mut Dir) -> Result<()> {
     if dir.made == 0 { check_unused(&dir.path) } else { Ok(()) }
 }
 
+/// Makes what is missing of a directory that somebody else has begun, with all its controllers.
+pub(super) fn complete(dir: &mut Dir) -> Result<()> {
+    dir.made = make_path(dir).while_doing(|| format!("make cgroup {}", dir.path.display()))?;
+    Ok(())
+}
+
 /// Gives the number of directories made.
 fn make_path(dir: &Dir) -> Result<usize> {
     // Another container's end may remove an empty directory between two steps of ours: begin again.

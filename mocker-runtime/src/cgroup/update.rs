@@ -13,7 +13,7 @@ use crate::bundle::config::{Cpu, Linux, Memory, Resources};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::plan::CgroupMode;
-use crate::plan::cgroup::{self as plan, Write};
+use crate::plan::cgroup::{self as plan, Write, systemd};
 use crate::sys::bpf;
 
 impl Cgroup {
@@ -28,8 +28,16 @@ impl Cgroup {
         let given_devices = !resources.devices.is_empty();
         let mut linux = Linux::default();
         linux.resources.replace(resources);
-        let plan = plan::plan(&linux, mode)?;
-        self.change(plan.writes)?;
+        let mut plan = plan::plan(&linux, mode)?;
+        if self.scope.is_some() {
+            systemd::round_bandwidth(&mut plan.writes);
+        }
+        let mut properties = systemd::properties(&plan.writes);
+        if given_devices && rustix::process::geteuid().is_root() {
+            properties.extend(systemd::devices(&plan.devices));
+        }
+        let old = self.change(plan.writes)?;
+        self.tell_systemd(properties).inspect_err(|_| self.put_back(old))?;
         match mode {
             CgroupMode::V2 if given_devices => self.replace_device_program(&plan.devices),
             CgroupMode::V1 if given_devices => self.replace_device_lists(&plan.devices),
@@ -86,16 +94,23 @@ impl Cgroup {
         }
     }
 
-    /// All lines, or none.
-    fn change(&self, lines: Vec<Write>) -> Result<()> {
-        let (mut old, result) = self.settle(lines);
-        if result.is_err() {
-            old.reverse();
-            if let (_, Err(error)) = self.settle(old) {
-                log::warn(&format!("put the old limits back: {error}"));
+    /// All lines, or none; gives those that put the old values back.
+    fn change(&self, lines: Vec<Write>) -> Result<Vec<Write>> {
+        let (old, result) = self.settle(lines);
+        match result {
+            Ok(()) => Ok(old),
+            Err(error) => {
+                self.put_back(old);
+                Err(error)
             }
         }
-        result
+    }
+
+    fn put_back(&self, mut old: Vec<Write>) {
+        old.reverse();
+        if let (_, Err(error)) = self.settle(old) {
+            log::warn(&format!("put the old limits back: {error}"));
+        }
     }
 
     /// Writes the lines as long as one more is taken; gives what was in the files before.

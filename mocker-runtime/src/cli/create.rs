@@ -12,6 +12,7 @@ use crate::container::notify::{self, Notify};
 use crate::error::{Error, Result};
 use crate::init::{Keyring, Switch};
 use crate::plan::Plan;
+use crate::plan::cgroup::Driver;
 use crate::sys::fd;
 
 /// Make a container whose program waits for `start`
@@ -57,8 +58,8 @@ impl Create {
         self.setup.preserve_fds
     }
 
-    pub(super) fn run(self, root: &Root) -> Result<()> {
-        let (bundle, mut plan) = self.setup.read(&self.bundle)?;
+    pub(super) fn run(self, root: &Root, driver: Driver) -> Result<()> {
+        let (bundle, mut plan) = self.setup.read(&self.bundle, driver)?;
         let notify = Notify::wanted();
         if notify == Notify::Yes {
             notify::plan(&mut plan, root, &self.id);
@@ -71,9 +72,10 @@ impl Create {
 
 impl Setup {
     /// The bundle and what will be done with it.
-    pub(super) fn read(&self, dir: &Path) -> Result<(Bundle, Plan)> {
+    pub(super) fn read(&self, dir: &Path, driver: Driver) -> Result<(Bundle, Plan)> {
         let bundle = Bundle::read(dir, self.config.as_deref())?;
         let mut plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
+        plan.cgroup.drive(driver, &plan.annotations)?;
         descriptors::hand_on(&mut plan.process);
         Ok((bundle, plan))
     }

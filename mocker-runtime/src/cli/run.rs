@@ -11,6 +11,7 @@ use crate::container::notify::{self, Notify};
 use crate::container::wait::{Console, Signals, subreaper};
 use crate::container::{Root, wait};
 use crate::error::{Error, Result};
+use crate::plan::cgroup::Driver;
 use crate::sys::{fd, tty};
 
 /// Create a container, start it, wait for its end and delete it
@@ -41,9 +42,9 @@ impl Run {
         self.setup.preserve_fds
     }
 
-    pub(super) fn run(mut self, root: &Root) -> Result<u8> {
+    pub(super) fn run(mut self, root: &Root, driver: Driver) -> Result<u8> {
         let words = Words::read(&self.word, self.bundle.take(), |path| path.is_file())?;
-        let (bundle, mut plan) = self.setup.read(&words.bundle)?;
+        let (bundle, mut plan) = self.setup.read(&words.bundle, driver)?;
         let person = words.made_up && !self.detach && self.setup.console_socket.is_none();
         if person && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
             // A person who pipes wants pipes, whatever the image's config says.

@@ -20,7 +20,7 @@ use super::undo::Undo;
 use super::{Container, Root, adopt, network, source};
 use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
-use crate::cgroup::{self, Cgroup};
+use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
 use crate::init::{self, Birth, Settings};
@@ -120,9 +120,8 @@ impl Root {
 impl Creation<'_> {
     fn run(&self, mut options: Options) -> Result<Created> {
         init::check_all_labels(self.plan)?;
-        let mode = cgroup::mode();
         let root = source::open_root(self.plan)?;
-        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
+        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, self.id.as_str())?);
         record.root_mount = root.as_ref().map(|root| mount::number(root.as_fd())).transpose()?;
         record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
         // Once a hook has run, a failure ends the life cycle properly: with the poststop hooks, last of all.
@@ -144,9 +143,13 @@ impl Creation<'_> {
         if options.notify == Notify::Yes {
             super::notify::make_directory(&home)?;
         }
-        record.cgroup.make(&self.plan.cgroup, mode)?;
+        let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));
+        if placeholder.is_some() {
+            // If this process is killed now, what it has asked systemd for can be found.
+            record.save(&home)?;
+        }
         self.make_places(&record, root.as_ref(), &mut undo)?;
 
         let (until, outlets) = (options.until, options.outlets());
@@ -169,6 +172,7 @@ impl Creation<'_> {
         record.init = Some(InitRecord { pid, start_time: stat.start_time });
         log::debug(|| format!("container {}: init is process {pid}", self.id));
         self.prepare(pid, record)?;
+        placeholder.map_or(Ok(()), |placeholder| record.cgroup.relieve(placeholder))?;
         let moved = network::move_in(&self.plan.net_devices, &self.plan.namespaces, pid)?;
         undo.push(move || moved.take_back());
         sync.send(&FromParent::Begin(pid))?;
@@ -227,7 +231,8 @@ impl Creation<'_> {
     ) -> Result<(Container, Child, End)> {
         let (sources, output) = (source::open(self.plan)?, Output::open(&self.plan.annotations)?);
         let (ours, theirs) = sync::pair()?;
-        let cgroup = container.record()?.cgroup.open_unified()?;
+        let in_cgroup = &container.record()?.cgroup;
+        let cgroup = in_cgroup.open_unified()?;
         let namespaces = &self.plan.namespaces;
         // The cgroup namespace is parted from later, once init is in its cgroups: its root is where it was made.
         let later = (libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME) as u64;
@@ -236,7 +241,10 @@ impl Creation<'_> {
         let switched = if adopted { Switched::default() } else { Switched::enter(namespaces)? };
         let side = match adopted {
             true => adopt::clone_within(namespaces, new, within)?,
-            false => clone::clone3(new, within)?,
+            false => match clone::clone3(new, within) {
+                Err(error) if in_cgroup.can_be_joined_later(&error) => clone::clone3(new, None)?,
+                side => side?,
+            },
         };
         match side {
             Side::Parent(child) => {

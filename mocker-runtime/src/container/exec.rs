@@ -123,6 +123,7 @@ impl Entry<'_> {
                 let beside = self.cgroup.open_unified_of(self.init_pid)?;
                 clone::clone3(0, beside.as_ref().map(AsFd::as_fd))?
             }
+            Err(error) if self.cgroup.can_be_joined_later(&error) => clone::clone3(0, None)?,
             side => side?,
         };
         match side {

@@ -3,6 +3,7 @@
 //! One table for each version; nothing is written here. A property that the version in use cannot
 //! express is an error, never dropped.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::CgroupMode;
@@ -11,20 +12,57 @@ use crate::error::{Error, Result};
 
 mod block;
 mod devices;
+pub(crate) mod systemd;
+mod value;
 
 #[cfg(test)]
 pub(crate) use devices::Access;
 pub(crate) use devices::Rule;
+pub(crate) use value::Value;
+
+/// Who makes the container's cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Driver {
+    /// This program
+    #[default]
+    Cgroupfs,
+    /// systemd, as a scope
+    Systemd(systemd::Owner),
+    /// Nobody: the container stays in the caller's
+    Disabled,
+}
 
 /// Where the container's cgroup is and what is written into it.
 #[derive(Debug, Default)]
 pub(crate) struct Cgroup {
+    /// The hierarchy that all is planned for
+    pub(crate) mode: CgroupMode,
     /// As given: absolute (below the mount), relative (below the runtime's own cgroup), or empty (the id)
     pub(crate) path: PathBuf,
     /// In the order of writing
     pub(crate) writes: Vec<Write>,
     /// In the order of the file, the defaults last; the last rule that fits decides
     pub(crate) devices: Vec<Rule>,
+    /// The scope, where systemd makes the cgroup
+    pub(crate) unit: Option<systemd::Unit>,
+}
+
+impl Cgroup {
+    /// Leaves the making of the cgroup to somebody.
+    pub(crate) fn drive(&mut self, driver: Driver, annotations: &BTreeMap<String, String>) -> Result<()> {
+        match driver {
+            Driver::Cgroupfs => {}
+            Driver::Disabled => {
+                *self = Self { mode: CgroupMode::None, ..Self::default() };
+            }
+            Driver::Systemd(owner) => {
+                let path = self.path.to_string_lossy();
+                self.unit = Some(systemd::Unit::plan(&path, annotations, owner)?);
+                systemd::round_bandwidth(&mut self.writes);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One line for one file.
@@ -66,13 +104,8 @@ pub(crate) fn plan(linux: &Linux<'_>, mode: CgroupMode) -> Result<Cgroup> {
     if mode == CgroupMode::V1 {
         devices::check_version_1(&devices)?;
     }
-    let path = linux.cgroups_path.as_deref().unwrap_or_default();
-    if path.contains(':') && !path.contains('/') {
-        return Err(Error::unsupported(format!(
-            "linux.cgroupsPath {path:?} is in systemd's form, which is not supported yet"
-        )));
-    }
-    Ok(Cgroup { path: PathBuf::from(path), writes: writes.0, devices })
+    let path = PathBuf::from(linux.cgroups_path.as_deref().unwrap_or_default());
+    Ok(Cgroup { mode, path, writes: writes.0, devices, unit: None })
 }
 
 fn version_1(resources: &Resources<'_>) -> Result<Writes> {

@@ -9,6 +9,7 @@ use crate::error::{Result, WhileDoing};
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
 const PROG_GET_FD_BY_ID: libc::c_int = 13;
+const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const PROG_QUERY: libc::c_int = 16;
 const PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const ATTACH_TYPE_CGROUP_DEVICE: u32 = 6;
@@ -16,6 +17,11 @@ const ATTACH_TYPE_CGROUP_DEVICE: u32 = 6;
 const F_ALLOW_MULTI: u32 = 2;
 /// The program takes the place of another one (Linux 5.6).
 const F_REPLACE: u32 = 4;
+/// How ours are told from those of others, such as systemd's, on the same cgroup (Linux 4.15).
+const NAME: &[u8; 16] = b"mocker_devices\0\0";
+/// Where `struct bpf_prog_info` has the name, and how much of the structure is asked for, in words.
+const INFO_NAME: usize = 16;
+const INFO_WORDS: usize = 20;
 /// More programs than this on one cgroup are the kernel's own limit (`BPF_CGROUP_MAX_PROGS`).
 const MOST_PROGRAMS: usize = 64;
 
@@ -75,6 +81,9 @@ pub(crate) fn load_device_program(program: &[Insn]) -> Result<OwnedFd> {
     attr.set(1, program.len() as u32);
     attr.set_pointer(2, program.as_ptr());
     attr.set_pointer(4, license.as_ptr());
+    for (at, word) in name_words().enumerate() {
+        attr.set(12 + at, word);
+    }
     let fd = bpf(PROG_LOAD, &mut attr)
         .while_doing(|| format!("load the device program of {} instructions", program.len()))?;
     // SAFETY: PROG_LOAD gives a new descriptor that nobody else knows.
@@ -91,15 +100,21 @@ pub(crate) fn attach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<
     bpf(PROG_ATTACH, &mut attr).map(drop).while_doing(|| "attach the device program to the cgroup")
 }
 
-/// Puts a device program in the place of the only one that a cgroup (v2) directory has, in one step; false
-/// if it has none, or more than one.
+/// Puts a device program in the place of the one of ours that a cgroup (v2) directory has, in one step;
+/// false if it has none, or more than one.
 pub(crate) fn replace_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<bool> {
-    let [id] = device_programs(cgroup)?[..] else { return Ok(false) };
-    let mut attr = Attr::new();
-    attr.set(0, id);
-    let fd = bpf(PROG_GET_FD_BY_ID, &mut attr).while_doing(|| format!("open the device program {id}"))?;
-    // SAFETY: PROG_GET_FD_BY_ID gives a new descriptor that nobody else knows.
-    let old = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+    let mut ours = Vec::new();
+    for id in device_programs(cgroup)? {
+        let mut attr = Attr::new();
+        attr.set(0, id);
+        let fd = bpf(PROG_GET_FD_BY_ID, &mut attr).while_doing(|| format!("open the device program {id}"))?;
+        // SAFETY: PROG_GET_FD_BY_ID gives a new descriptor that nobody else knows.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+        if is_ours(&fd)? {
+            ours.push(fd);
+        }
+    }
+    let [old] = &ours[..] else { return Ok(false) };
     let mut attr = Attr::new();
     attr.set(0, cgroup.as_raw_fd() as u32);
     attr.set(1, program.as_raw_fd() as u32);
@@ -108,6 +123,20 @@ pub(crate) fn replace_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd
     attr.set(4, old.as_raw_fd() as u32);
     bpf(PROG_ATTACH, &mut attr).while_doing(|| "replace the device program of the cgroup")?;
     Ok(true)
+}
+
+fn name_words() -> impl Iterator<Item = u32> {
+    NAME.chunks_exact(4).map(|word| word.try_into().map_or(0, u32::from_ne_bytes))
+}
+
+fn is_ours(program: &OwnedFd) -> Result<bool> {
+    let mut info = [0_u32; INFO_WORDS];
+    let mut attr = Attr::new();
+    attr.set(0, program.as_raw_fd() as u32);
+    attr.set(1, size_of_val(&info) as u32);
+    attr.set_pointer(2, info.as_mut_ptr());
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr).while_doing(|| "read a device program's name")?;
+    Ok(info.into_iter().skip(INFO_NAME).eq(name_words()))
 }
 
 /// The ids of the device programs on a cgroup (v2) directory itself.
