@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/.mocker-unpack/       0700 while it is filled: nobody runs a set-uid program from half a tree;
 //!                           flock: held by the program that fills it
+//! DIR/.mocker               where the bundle comes from, and an overlay's own directories: see `note`
 //! DIR/rootfs                moved here when every layer was verified
 //! DIR/config.json           moved here last: with it the bundle is complete
 //! ```
@@ -10,6 +11,8 @@
 //! A killed program leaves `.mocker-unpack`; the next unpack into DIR clears it away.
 
 pub mod config;
+pub mod note;
+pub mod stack;
 mod user;
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -20,6 +23,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context, Error, Kind, Result};
+use note::FOLDER;
 
 const STAGE: &str = ".mocker-unpack";
 
@@ -59,7 +63,18 @@ impl Stage {
         };
         let this = Self { dir: dir.to_owned(), stage, made_dir, done: false, _lock: lock };
         DirBuilder::new().mode(0o755).create(this.rootfs()).while_doing(step)?;
+        DirBuilder::new().mode(0o700).create(this.folder()).while_doing(step)?;
         Ok(this)
+    }
+
+    /// The bundle's place, from the root on.
+    pub fn dir(&self) -> Result<PathBuf> {
+        std::path::absolute(&self.dir).while_doing(|| format!("find {}", self.dir.display()))
+    }
+
+    /// Where the bundle's note and an overlay's directories go.
+    pub fn folder(&self) -> PathBuf {
+        self.stage.join(FOLDER)
     }
 
     /// Where the root file system is filled.
@@ -73,10 +88,13 @@ impl Stage {
         let staged = self.stage.join("config.json");
         let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&staged);
         file.and_then(|mut file| file.write_all(config)).while_doing(step)?;
-        std::fs::rename(self.rootfs(), self.dir.join("rootfs")).while_doing(step)?;
-        if let Err(e) = std::fs::rename(&staged, self.dir.join("config.json")) {
-            drop(std::fs::rename(self.dir.join("rootfs"), self.rootfs()));
-            return Err(e).while_doing(step);
+        for name in [FOLDER, "rootfs", "config.json"] {
+            if let Err(e) = std::fs::rename(self.stage.join(name), self.dir.join(name)) {
+                for name in [FOLDER, "rootfs"] {
+                    drop(std::fs::rename(self.dir.join(name), self.stage.join(name)));
+                }
+                return Err(e).while_doing(step);
+            }
         }
         self.done = true;
         std::fs::remove_dir(&self.stage).while_doing(step)
@@ -110,7 +128,7 @@ fn reclaim(dir: &Path) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    let ours = |name: &std::ffi::OsString| [STAGE, "rootfs", "config.json"].iter().any(|n| name == n);
+    let ours = |name: &std::ffi::OsString| [STAGE, FOLDER, "rootfs", "config.json"].iter().any(|n| name == n);
     if !names.iter().any(|name| name == STAGE) || !names.iter().all(ours) {
         let e = Error::new(Kind::Exists, format!("directory {} is not empty", dir.display()));
         return Err(e.hint("name one that does not exist yet"));
@@ -119,7 +137,7 @@ fn reclaim(dir: &Path) -> Result<()> {
         Error::new(Kind::Exists, format!("another mocker-image unpacks into {} right now", dir.display()))
     };
     let _lock = lock(&dir.join(STAGE)).map_err(busy)?;
-    for name in ["rootfs", "config.json", STAGE] {
+    for name in ["rootfs", "config.json", FOLDER, STAGE] {
         let path = dir.join(name);
         let removed = match std::fs::symlink_metadata(&path) {
             Ok(m) if m.is_dir() => std::fs::remove_dir_all(&path),

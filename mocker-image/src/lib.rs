@@ -21,6 +21,7 @@ pub mod interrupt;
 pub mod layer;
 pub mod layout;
 pub mod media;
+pub mod overlay;
 pub mod place;
 pub mod progress;
 pub mod reference;

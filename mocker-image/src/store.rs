@@ -8,6 +8,8 @@
 //!                           a blob that is still arriving; flock: held by the program that writes it.
 //!                           One that nobody holds is left from a killed program: the next pull of
 //!                           that blob goes on where it ends
+//!   layers/<chain>/fs       an unpacked layer: a lower directory of overlays; see `layers`
+//!   bundles/<id>            JSON: a bundle, and the layers that it keeps
 //!   refs/<hex>              JSON, one file a name (the hex is the name's SHA-256): see [`Record`]
 //! ```
 //!
@@ -16,6 +18,7 @@
 //! read, it is fetched again then. Two programs may work here at once.
 
 mod gc;
+pub mod layers;
 pub mod partial;
 pub mod place;
 pub mod refs;
@@ -48,7 +51,7 @@ pub struct Store {
 impl Store {
     /// Opens a store, made where there is none.
     pub fn open(root: &Path) -> Result<Self> {
-        for dir in ["", "blobs", "partial", "refs"] {
+        for dir in ["", "blobs", "bundles", "layers", "partial", "refs"] {
             let dir = root.join(dir);
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
             made.while_doing(|| format!("make the store's directory {}", dir.display()))?;

@@ -312,7 +312,9 @@ fn the_platform_is_chosen_from_an_index() {
         let place = Place::new();
         assert_eq!(place.pull(&reference).ok(), format!("{}\n", index.digest.as_str()));
         let platform = format!("linux/{other}");
-        place.run(&["unpack", "--platform", &platform, &reference, place.bundle().to_str().unwrap()]).ok();
+        place
+            .run(&["unpack", "--copy", "--platform", &platform, &reference, place.bundle().to_str().unwrap()])
+            .ok();
         assert_eq!(std::fs::read_dir(place.rootfs()).unwrap().count(), 1);
         let error = place.run(&["pull", "--platform", "linux/mips", &reference]).error();
         assert!(error.contains("the image is not there for linux/mips; it is for: linux/"), "{error}");

@@ -366,10 +366,10 @@ fn a_directory_that_is_not_empty_is_refused_and_left_alone() {
         assert_eq!(registry.requests().len(), 0);
         std::fs::remove_file(place.bundle().join("mine")).unwrap();
         place.unpack(reference).ok();
-        assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
+        assert_eq!(names(&place.bundle()), [".mocker", "config.json", "rootfs"]);
         let error = place.unpack(reference).error();
         assert!(error.ends_with("is not empty"), "{error}");
-        assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
+        assert_eq!(names(&place.bundle()), [".mocker", "config.json", "rootfs"]);
     });
 }
 
@@ -379,7 +379,7 @@ fn what_a_killed_unpack_left_is_cleared_away_by_the_next() {
         std::fs::create_dir_all(place.bundle().join(".mocker-unpack/rootfs/old")).unwrap();
         std::fs::create_dir_all(place.rootfs().join("old")).unwrap();
         place.unpack(reference).ok();
-        assert_eq!(names(&place.bundle()), ["config.json", "rootfs"]);
+        assert_eq!(names(&place.bundle()), [".mocker", "config.json", "rootfs"]);
         assert_eq!(names(&place.rootfs()), ["a"]);
     });
 }
@@ -489,7 +489,7 @@ fn a_full_disk_under_the_bundle_leaves_nothing() {
         std::fs::create_dir(&dir).unwrap();
         let (mount, store) = (quoted(&dir), quoted(&place.store()));
         let script = format!(
-            "mount -t tmpfs -o size=100k none {mount} && {PROGRAM} --root {store} unpack {reference} {mount}/b; \
+            "mount -t tmpfs -o size=100k none {mount} && {PROGRAM} --root {store} unpack --copy {reference} {mount}/b; \
              code=$?; ls -A {mount}; exit $code"
         );
         let outcome: common::Outcome =
@@ -525,7 +525,7 @@ fn an_ordinary_user_unpacks_what_becomes_their_own() {
         std::fs::set_permissions(place.path("."), open).unwrap();
         let mut command = std::process::Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
-        command.arg("--root").arg(place.store()).args(["unpack", reference]).arg(place.bundle());
+        command.arg("--root").arg(place.store()).args(["unpack", "--copy", reference]).arg(place.bundle());
         common::Outcome::from(command.output().unwrap()).ok();
         let all = tree::read(&place.rootfs());
         assert!(all.values().all(|facts| facts.owner == (65534, 65534)));

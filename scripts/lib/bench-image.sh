@@ -12,7 +12,7 @@ image=$(cat "$tmp/address")/debian:bookworm
 echo
 echo "unpack: Debian from a registry on loopback, nothing cached, down to config.json and rootfs"
 clean="rm -rf --one-file-system $tmp/out $tmp/store"
-printf 'mocker-image\t%s\t%s\t--quiet\t--root\t%s\tunpack\t%s\t%s\n' \
+printf 'mocker-image\t%s\t%s\t--quiet\t--root\t%s\tunpack\t--copy\t%s\t%s\n' \
 	"$clean" "$bin/mocker-image" "$tmp/store" "$image" "$tmp/out" >"$tmp/unpack"
 if command -v skopeo umoci >/dev/null; then
 	printf '%s\t%s\tsh\t-c\tskopeo copy -q --src-tls-verify=false docker://%s oci:%s:x && umoci unpack --image %s:x %s\n' \

@@ -46,7 +46,8 @@ impl Path {
     /// Unpacks the image into a folder named after its tag.
     pub(crate) fn unpack(&self, name: &str, tag: &str) -> Result<PathBuf> {
         let bundle = self.dir().join(tag);
-        self.image_tool(&["unpack", &self.registry.reference(name, tag), &bundle.to_string_lossy()])?;
+        let reference = self.registry.reference(name, tag);
+        self.image_tool(&["unpack", "--copy", &reference, &bundle.to_string_lossy()])?;
         Ok(bundle)
     }
 

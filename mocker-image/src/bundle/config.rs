@@ -37,20 +37,39 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// The config.json for an image whose files are in `rootfs`.
-pub fn convert(image: &ImageConfiguration, rootfs: &Path, ownership: Ownership) -> Result<Vec<u8>> {
+/// What the root file system is made of, where that is not simply the directory `rootfs`.
+#[derive(Debug, Clone, Default)]
+pub struct Root {
+    /// Nobody may write to it.
+    pub readonly: bool,
+    /// The options of an overlay that the runtime mounts at `/`; none is no overlay.
+    pub overlay: Vec<(String, String)>,
+}
+
+/// The config.json for an image whose files can be read in `rootfs`.
+pub fn convert(
+    image: &ImageConfiguration,
+    rootfs: &Path,
+    ownership: Ownership,
+    root: &Root,
+) -> Result<Vec<u8>> {
     let empty = oci_spec::image::Config::default();
     let config = image.config().as_ref().unwrap_or(&empty);
     let user = user::find(rootfs, config.user().as_deref().unwrap_or_default())?;
     let mut spec = json!({
         "ociVersion": VERSION,
         "process": process(config, &user),
-        "root": { "path": "rootfs", "readonly": false },
+        "root": { "path": "rootfs", "readonly": root.readonly },
         "hostname": "mocker",
         "mounts": mounts(config),
         "annotations": annotations(image, config),
         "linux": linux(),
     });
+    if let (false, Some(mounts)) = (root.overlay.is_empty(), spec["mounts"].as_array_mut()) {
+        let options: Vec<_> = root.overlay.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mount = json!({ "destination": "/", "type": "overlay", "source": "overlay", "options": options });
+        mounts.insert(0, mount);
+    }
     if ownership == Ownership::Caller {
         rootless(&mut spec);
     }
@@ -205,7 +224,7 @@ mod tests {
             "rootfs": {"type": "layers", "diff_ids": []}, "config": config});
         let image: ImageConfiguration = serde_json::from_value(image).unwrap();
         let rootfs = tempfile::tempdir().unwrap();
-        let bytes = convert(&image, rootfs.path(), Ownership::Archive).unwrap();
+        let bytes = convert(&image, rootfs.path(), Ownership::Archive, &Root::default()).unwrap();
         let typed: oci_spec::runtime::Spec = serde_json::from_slice(&bytes).unwrap();
         assert!(typed.linux().is_some());
         serde_json::from_slice(&bytes).unwrap()

@@ -25,7 +25,7 @@ impl Pull {
         let mut pull = pull::Pull::new(&store, &self.reference, &settings, global);
         pull.platform = self.remote.platform.as_ref();
         let pulled = pull.image(Freshness::Ask).and_then(|image| {
-            pull.layers(&image, Which::Missing, |layer, blob| layer.verify(blob))?;
+            pull.layers(&image, Which::Missing, |_, layer, blob| layer.verify(blob))?;
             pull.record(&image)?;
             Ok(image.top.digest)
         });

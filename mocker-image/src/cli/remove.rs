@@ -1,19 +1,25 @@
 //! `remove`: names go, and what only they needed.
 
+use std::path::{Path, PathBuf};
+
 use super::{Access, Global, Teller, gc};
+use crate::bundle::note::{Note, Way};
 use crate::error::{Context, Error, Kind, Result};
 use crate::interrupt;
 use crate::layout::Layout;
+use crate::overlay;
 use crate::place::Place;
 use crate::reference::Reference;
 use crate::registry::remote::Remote;
 use crate::registry::{Actions, Settings};
+use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
-    /// Images as `list` shows them, `docker://NAME` at its registry, or `oci:DIR:NAME`
-    #[arg(value_name = "IMAGE", required = true)]
-    places: Vec<Place>,
+    /// Images as `list` shows them, `docker://NAME` at its registry, or `oci:DIR:NAME`; bundles as paths
+    /// that begin with `/` or `.`
+    #[arg(value_name = "IMAGE|BUNDLE", required = true, value_parser = target)]
+    targets: Vec<Target>,
     #[command(flatten)]
     access: Access,
 }
@@ -23,10 +29,17 @@ impl Remove {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let mut stored = Vec::new();
-        for place in &self.places {
-            match place {
-                Place::Registry(reference, false) | Place::Store(reference) => stored.push(reference),
-                place => self.elsewhere(place, global).while_doing(|| format!("remove {place}"))?,
+        for target in &self.targets {
+            match target {
+                Target::Bundle(dir) => {
+                    bundle(dir, global).while_doing(|| format!("remove {}", dir.display()))?
+                }
+                Target::Place(Place::Registry(reference, false) | Place::Store(reference)) => {
+                    stored.push(reference);
+                }
+                Target::Place(place) => {
+                    self.elsewhere(place, global).while_doing(|| format!("remove {place}"))?
+                }
             }
         }
         if stored.is_empty() { Ok(()) } else { here(&stored, global) }
@@ -48,6 +61,33 @@ impl Remove {
             _ => Err(Error::new(Kind::Unsupported, "nothing can be removed there").hint("remove the file")),
         }
     }
+}
+
+/// What is to go.
+#[derive(Debug, Clone)]
+enum Target {
+    Place(Place),
+    Bundle(PathBuf),
+}
+
+fn target(text: &str) -> Result<Target> {
+    match text.starts_with(['/', '.']) {
+        true => Ok(Target::Bundle(text.into())),
+        false => text.parse().map(Target::Place),
+    }
+}
+
+/// A bundle of ours, with what is mounted in it.
+fn bundle(dir: &Path, global: &Global) -> Result<()> {
+    let note = Note::of(dir)?;
+    overlay::detach(&dir.join("rootfs"))?;
+    let removed = std::fs::remove_dir_all(dir);
+    removed.while_doing(|| "remove its files; is a container still running from it?")?;
+    if note.way != Way::Copy {
+        Store::open(&note.store)?.forget_user(&note.id)?;
+    }
+    global.tell(&format!("removed {}", dir.display()));
+    Ok(())
 }
 
 /// All of the names, or, if one is not there, none.

@@ -1,19 +1,35 @@
 //! `unpack`: an image to a bundle.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Global, Remote};
-use crate::bundle::{Stage, config};
-use crate::error::{Context, Result};
-use crate::image::Source;
+use super::{Global, Remote, Teller};
+use crate::bundle::Stage;
+use crate::bundle::config::{self, Root};
+use crate::bundle::note::{FOLDER, Note, Way};
+use crate::bundle::stack::Stack;
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::load::load;
 use crate::image::pull::{self, Freshness, Which};
+use crate::image::{Image, Source};
 use crate::interrupt;
 use crate::layer::Layer;
 use crate::layer::extract::{Extractor, Ownership};
 use crate::media::Compression;
+use crate::overlay;
 use crate::place::Place;
 use crate::reference::Reference;
+use crate::store::Store;
+use crate::store::layers::User;
+
+/// Who mounts the overlay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Overlay {
+    /// The runtime, which must know a mount of type overlay at / (mocker-runtime does)
+    Runtime,
+    /// This command, at once: for any runtime, until `remove BUNDLE` or a restart
+    Mounted,
+}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Unpack {
@@ -23,9 +39,15 @@ pub(super) struct Unpack {
     /// The bundle: a directory that is missing or empty
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// Share the layers that the store has unpacked (root's default)
+    #[arg(long, value_name = "WHO", num_args = 0..=1, default_missing_value = "runtime", require_equals = true)]
+    overlay: Option<Overlay>,
     /// Copy the layers into a root file system of the bundle's own
-    #[arg(long)]
+    #[arg(long, conflicts_with = "overlay")]
     copy: bool,
+    /// Nobody in the container may write to its root file system
+    #[arg(long)]
+    read_only: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -36,50 +58,184 @@ impl Unpack {
         // The archive's modes are to be the files' modes.
         rustix::process::umask(rustix::fs::Mode::empty());
         let name = || format!("unpack {}", self.place);
+        let way = self.way(global).while_doing(name)?;
         let stage = Stage::open(&self.dir).while_doing(name)?;
-        match &self.place {
-            Place::Registry(reference, _) => self.pull(global, reference, stage),
-            place => self.copy(&*self.remote.source(global, place).while_doing(name)?, stage, global),
-        }
-        .while_doing(name)?;
-        super::Teller::tell(global, &format!("unpacked {} into {}", self.place, self.dir.display()));
+        let made = match (&self.place, way) {
+            (Place::Registry(reference, _), way) => self.pull(global, reference, stage, way),
+            (place, Way::Copy) => {
+                let source = self.remote.source(global, place).while_doing(name)?;
+                self.copy(&*source, stage, global)
+            }
+            (place, way) => self.through_the_store(place, stage, way, global),
+        };
+        made.while_doing(name)?;
+        let kind = match way {
+            Way::Overlay => "an overlay on the store's layers, which mocker-runtime mounts",
+            Way::Mounted => "an overlay on the store's layers, mounted for any runtime",
+            Way::Copy => "a copy, for any runtime",
+        };
+        global.tell(&format!("unpacked {} into {}: {kind}", self.place, self.dir.display()));
         Ok(())
     }
 
+    /// Root shares layers where the machine lets them be shared.
+    fn way(&self, global: &Global) -> Result<Way> {
+        let root = rustix::process::geteuid().is_root();
+        match (self.overlay, self.copy) {
+            (Some(_), _) if !root => {
+                let e = Error::new(Kind::Unsupported, "only root can share layers by an overlay");
+                Err(e.hint("leave --overlay away"))
+            }
+            (Some(Overlay::Runtime), _) => Ok(Way::Overlay),
+            (Some(Overlay::Mounted), _) => Ok(Way::Mounted),
+            (None, true) => Ok(Way::Copy),
+            (None, false) => {
+                let parent = self.dir.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new("."));
+                let shared = root && overlay::may_lie_on(parent)? && overlay::may_lie_on(&global.root()?)?;
+                Ok(if shared { Way::Overlay } else { Way::Copy })
+            }
+        }
+    }
+
     /// Through the store, while it arrives.
-    fn pull(&self, global: &Global, reference: &Reference, stage: Stage) -> Result<()> {
+    fn pull(&self, global: &Global, reference: &Reference, stage: Stage, way: Way) -> Result<()> {
         let store = global.store()?;
         let settings = self.remote.settings();
         let mut pull = pull::Pull::new(&store, reference, &settings, global);
         pull.platform = self.remote.platform.as_ref();
-        let made = self.fill(&pull, stage);
+        let freshness = match self.place {
+            Place::Registry(_, true) => Freshness::Ask,
+            _ => Freshness::Keep,
+        };
+        let made = match way {
+            Way::Copy => self.fill(&pull, stage, freshness),
+            way => self.share(&pull, stage, way, freshness),
+        };
         if made.is_err() {
             store.undo_added()?;
         }
         made
     }
 
+    /// A root file system of its own.
+    fn fill(&self, pull: &pull::Pull<'_>, stage: Stage, freshness: Freshness) -> Result<()> {
+        let image = pull.image(freshness)?;
+        let mut extractor = Extractor::new(&stage.rootfs(), ownership())?;
+        pull.layers(&image, Which::All, |_, layer, blob| layer.apply(blob, &mut extractor))?;
+        let config =
+            config::convert(&image.config.document, &stage.rootfs(), ownership(), &self.root(Vec::new()))?;
+        let note = self.note(pull.store, &image, &stage, Way::Copy)?;
+        note.write(&stage.folder())?;
+        pull.record(&image)?;
+        stage.finish(&config)
+    }
+
+    /// The store's layers.
+    fn share(&self, pull: &pull::Pull<'_>, stage: Stage, way: Way, freshness: Freshness) -> Result<()> {
+        let image = pull.image(freshness)?;
+        let stack = Stack::new(pull.store, &image.config.diff_ids);
+        pull.layers(&image, Which::Some(&stack.missing()?), |n, layer, blob| stack.fill(n, layer, blob))?;
+        pull.record(&image)?;
+        self.stacked(pull.store, &image, &stack, (stage, way))
+    }
+
     /// Straight from a place, whose layers are read once.
     fn copy(&self, source: &dyn Source, stage: Stage, global: &Global) -> Result<()> {
         let image = load(source, self.remote.platform.as_ref(), global)?;
         let mut extractor = Extractor::new(&stage.rootfs(), ownership())?;
-        for (descriptor, diff_id) in image.manifest.layers.iter().zip(&image.config.diff_ids) {
-            let compression = Compression::of(&descriptor.media_type)?;
-            let layer = Layer { name: format!("layer {descriptor}"), compression, diff_id: diff_id.clone() };
-            layer.apply(source.blob(descriptor)?, &mut extractor)?;
+        for (n, descriptor) in image.manifest.layers.iter().enumerate() {
+            layer(&image, n)?.apply(source.blob(descriptor)?, &mut extractor)?;
         }
-        let config = config::convert(&image.config.document, &stage.rootfs(), ownership())?;
+        let config =
+            config::convert(&image.config.document, &stage.rootfs(), ownership(), &self.root(Vec::new()))?;
         stage.finish(&config)
     }
 
-    fn fill(&self, pull: &pull::Pull<'_>, stage: Stage) -> Result<()> {
-        let image = pull.image(Freshness::Keep)?;
-        let mut extractor = Extractor::new(&stage.rootfs(), ownership())?;
-        pull.layers(&image, Which::All, |layer, blob| layer.apply(blob, &mut extractor))?;
-        let config = config::convert(&image.config.document, &stage.rootfs(), ownership())?;
-        pull.record(&image)?;
-        stage.finish(&config)
+    /// From a place into the store, so that what is committed later finds its layers there.
+    fn through_the_store(&self, place: &Place, stage: Stage, way: Way, global: &Global) -> Result<()> {
+        let source = self.remote.source(global, place)?;
+        let image = load(&*source, self.remote.platform.as_ref(), global)?;
+        let store = global.store()?;
+        let stack = Stack::new(&store, &image.config.diff_ids);
+        let missing = stack.missing()?;
+        let filled = (|| {
+            store.keep(&*source, &image)?;
+            for (n, descriptor) in image.manifest.layers.iter().enumerate().filter(|(n, _)| missing[*n]) {
+                let gone =
+                    || Error::new(Kind::NotFound, format!("blob {descriptor} vanished from the store"));
+                stack.fill(n, &layer(&image, n)?, store.blob(descriptor)?.ok_or_else(gone)?)?;
+            }
+            self.stacked(&store, &image, &stack, (stage, way))
+        })();
+        match filled {
+            Err(_) => store.undo_added()?,
+            Ok(()) => store.keep_added(),
+        }
+        filled
     }
+
+    /// The bundle of an image whose layers are all unpacked.
+    fn stacked(
+        &self,
+        store: &Arc<Store>,
+        image: &Image,
+        stack: &Stack<'_>,
+        (stage, way): (Stage, Way),
+    ) -> Result<()> {
+        let (merged, folder) = (stack.merged()?, stage.folder());
+        stack.make_upper(&folder.join("upper"))?;
+        let work = folder.join("work");
+        std::fs::create_dir(&work).while_doing(|| format!("make {}", work.display()))?;
+        // The runtime reads relative paths as the bundle's.
+        let own = |name: &str| PathBuf::from(FOLDER).join(name);
+        let overlay = match way {
+            Way::Overlay => overlay::options(&stack.paths(), &own("upper"), &own("work")),
+            _ => Vec::new(),
+        };
+        let rootfs = overlay::path_of(&merged);
+        let config = config::convert(&image.config.document, &rootfs, ownership(), &self.root(overlay))?;
+        let note = self.note(store, image, &stage, way)?;
+        note.write(&folder)?;
+        let (id, dir) = (note.id.clone(), stage.dir()?);
+        // Before the bundle is there, so that there is none whose layers nobody keeps.
+        let user = User { dir: dir.clone(), manifest: note.manifest.clone(), layers: note.layers.clone() };
+        store.note_user(&id, &user)?;
+        stage.finish(&config)?;
+        match way {
+            Way::Mounted => mount_at(&dir, &note),
+            _ => Ok(()),
+        }
+    }
+
+    fn root(&self, overlay: Vec<(String, String)>) -> Root {
+        Root { readonly: self.read_only, overlay }
+    }
+
+    fn note(&self, store: &Store, image: &Image, stage: &Stage, way: Way) -> Result<Note> {
+        let dir = stage.dir()?;
+        let root = std::path::absolute(store.root()).while_doing(|| "find the store")?;
+        Ok(Note {
+            id: Note::new_id(&dir),
+            way,
+            image: self.place.to_string(),
+            store: root,
+            manifest: image.descriptor.clone(),
+            layers: Stack::new(store, &image.config.diff_ids).names(),
+        })
+    }
+}
+
+/// Mounts a bundle's overlay at its rootfs.
+fn mount_at(dir: &Path, note: &Note) -> Result<()> {
+    let folder = dir.join(FOLDER);
+    let mount = overlay::mount(&note.lower(), Some((&folder.join("upper"), &folder.join("work"))))?;
+    overlay::attach(&mount, &dir.join("rootfs"))
+}
+
+fn layer(image: &Image, n: usize) -> Result<Layer> {
+    let (descriptor, diff_id) = (&image.manifest.layers[n], image.config.diff_ids[n].clone());
+    let compression = Compression::of(&descriptor.media_type)?;
+    Ok(Layer { name: format!("layer {descriptor}"), compression, diff_id })
 }
 
 fn ownership() -> Ownership {

@@ -44,13 +44,15 @@ pub enum Freshness {
     Keep,
 }
 
-/// Which layers are to be read.
+/// Which layers of those that are in the store are to be read; those that arrive always are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
-    /// Every layer, from the store or while it arrives.
+pub enum Which<'a> {
+    /// Every layer.
     All,
-    /// Those that arrive.
+    /// None.
     Missing,
+    /// Those whose number says so.
+    Some(&'a [bool]),
 }
 
 /// One name, to be pulled into a store.
@@ -101,8 +103,8 @@ impl<'a> Pull<'a> {
     pub fn layers(
         &self,
         image: &Image,
-        which: Which,
-        mut each: impl FnMut(&Layer, Box<dyn Read>) -> Result<()>,
+        which: Which<'_>,
+        mut each: impl FnMut(usize, &Layer, Box<dyn Read>) -> Result<()>,
     ) -> Result<()> {
         let mut arriving: HashMap<Digest, Arc<Progress>> = HashMap::new();
         let mut missing = Vec::new();
@@ -116,14 +118,15 @@ impl<'a> Pull<'a> {
         }
         let mut read = || {
             let layers = image.manifest.layers.iter().zip(&image.config.diff_ids);
-            for (descriptor, diff_id) in layers {
+            for (n, (descriptor, diff_id)) in layers.enumerate() {
                 let compression = Compression::of(&descriptor.media_type)?;
                 let layer =
                     Layer { name: format!("layer {descriptor}"), compression, diff_id: diff_id.clone() };
                 match (arriving.get(&descriptor.digest), which) {
-                    (Some(progress), _) => each(&layer, Box::new(progress.tail()))?,
+                    (Some(progress), _) => each(n, &layer, Box::new(progress.tail()))?,
                     (None, Which::Missing) => {}
-                    (None, Which::All) => self.stored(descriptor, |blob| each(&layer, blob))?,
+                    (None, Which::Some(wanted)) if !wanted[n] => {}
+                    (None, _) => self.stored(descriptor, |blob| each(n, &layer, blob))?,
                 }
             }
             Ok(())

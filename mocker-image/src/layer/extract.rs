@@ -17,6 +17,7 @@ use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::io::BufRead;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -62,6 +63,12 @@ impl Extractor {
     pub fn new(root: &Path, ownership: Ownership) -> Result<Self> {
         let (last, made, seed) = (HashMap::new(), HashSet::new(), RandomState::new());
         Ok(Self { tree: Tree::open(root)?, ownership, last, made, seed, lowest: true })
+    }
+
+    /// Begins with a directory that has the content of lower layers.
+    pub fn over(root: OwnedFd, ownership: Ownership) -> Self {
+        let (last, made, seed) = (HashMap::new(), HashSet::new(), RandomState::new());
+        Self { tree: Tree::of(root), ownership, last, made, seed, lowest: false }
     }
 
     /// Applies one layer.

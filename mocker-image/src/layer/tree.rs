@@ -54,7 +54,12 @@ impl Tree {
     pub(super) fn open(root: &Path) -> Result<Self> {
         let fd = rustix::fs::openat(CWD, root, DIRECTORY, Mode::empty())
             .while_doing(|| format!("open {}", root.display()))?;
-        Ok(Self { root: Rc::new(fd), open: HashMap::new() })
+        Ok(Self::of(fd))
+    }
+
+    /// The same with a directory that is open.
+    pub(super) fn of(root: OwnedFd) -> Self {
+        Self { root: Rc::new(root), open: HashMap::new() }
     }
 
     /// The directory at a clean path, or `None` if something on the way is missing.

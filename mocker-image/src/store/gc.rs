@@ -44,6 +44,8 @@ impl Store {
         for path in super::list(&self.root.join("partial"))? {
             freed.take(&path)?;
         }
+        let (files, bytes) = self.collect_layers()?;
+        (freed.files, freed.bytes) = (freed.files + files, freed.bytes + bytes);
         Ok(freed)
     }
 }

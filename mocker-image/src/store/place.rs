@@ -7,7 +7,7 @@ use super::partial::{Claim, Progress};
 use super::{Record, Store};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::platform::Platform;
-use crate::image::{Blob, Descriptor, Document, Put, Sink, Source, Supply, Takes};
+use crate::image::{Blob, Descriptor, Document, Image, Put, Sink, Source, Supply, Takes};
 use crate::reference::Reference;
 
 /// A name in a store.
@@ -47,6 +47,31 @@ impl Named {
                 }
             }
         }
+    }
+}
+
+impl Store {
+    /// Takes an image over without a name.
+    pub fn keep(self: &Arc<Self>, source: &dyn Source, image: &Image) -> Result<()> {
+        let reference = "localhost/nameless".parse()?;
+        let sink = Named::new(self, &reference);
+        for descriptor in image.manifest.layers.iter().chain([&image.manifest.config]) {
+            if !sink.has(descriptor)? {
+                sink.put_blob(descriptor, &Whole { source, descriptor })?;
+            }
+        }
+        self.put(&image.bytes).map(|_| ())
+    }
+}
+
+struct Whole<'a> {
+    source: &'a dyn Source,
+    descriptor: &'a Descriptor,
+}
+
+impl Supply for Whole<'_> {
+    fn open(&self) -> Result<Blob> {
+        self.source.blob(self.descriptor)
     }
 }
 

@@ -71,6 +71,13 @@ impl Store {
                 needed.entry(blob).or_default().push(record.name.clone());
             }
         }
+        for user in self.users()? {
+            let mut blobs = HashSet::new();
+            self.gather(&user.manifest, false, &mut blobs)?;
+            for blob in blobs {
+                needed.entry(blob).or_default().push(format!("bundle {}", user.dir.display()));
+            }
+        }
         Ok(needed)
     }
 

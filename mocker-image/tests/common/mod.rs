@@ -83,7 +83,7 @@ impl Place {
     }
 
     pub(crate) fn unpack(&self, reference: &str) -> Outcome {
-        self.command(&["unpack", reference]).arg(self.bundle()).output().unwrap().into()
+        self.command(&["unpack", "--copy", reference]).arg(self.bundle()).output().unwrap().into()
     }
 
     pub(crate) fn config(&self) -> serde_json::Value {

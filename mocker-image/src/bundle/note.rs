@@ -1,0 +1,92 @@
+//! What a bundle knows of where it comes from: `DIR/.mocker/bundle.json`, beside what an overlay needs.
+//!
+//! ```text
+//! DIR/.mocker/bundle.json   this note
+//! DIR/.mocker/upper         what the container changed (overlay only)
+//! DIR/.mocker/work          the kernel's own (overlay only)
+//! ```
+
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{Context, Error, Kind, Result};
+use crate::image::Descriptor;
+
+/// The folder in a bundle.
+pub const FOLDER: &str = ".mocker";
+
+/// How a bundle's root file system is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// By the runtime, from config.json's mount at `/`.
+    Overlay,
+    /// An overlay that is mounted at `rootfs`.
+    Mounted,
+    /// It is all there.
+    Copy,
+}
+
+/// Where a bundle comes from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Note {
+    /// Told apart from any other bundle.
+    pub id: String,
+    /// How its root file system is made.
+    pub way: Way,
+    /// What the image was called.
+    pub image: String,
+    /// The store that has its layers.
+    pub store: PathBuf,
+    /// The image's manifest.
+    pub manifest: Descriptor,
+    /// Chain IDs of its layers, the lowest first, in hexadecimal.
+    pub layers: Vec<String>,
+}
+
+impl Note {
+    /// A name for a bundle that nothing else has.
+    pub fn new_id(dir: &Path) -> String {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let text = format!("{} {} {}", dir.display(), now.as_nanos(), std::process::id());
+        Digest::of(text.as_bytes()).hex()[..32].to_owned()
+    }
+
+    /// The note of a bundle, if it has one.
+    pub fn read(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(FOLDER).join("bundle.json");
+        let step = || format!("read {}", path.display());
+        match std::fs::read(&path) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            other => crate::image::json(&other.while_doing(step)?).while_doing(step).map(Some),
+        }
+    }
+
+    /// The note of a directory that must be a bundle of ours.
+    pub fn of(dir: &Path) -> Result<Self> {
+        Self::read(dir)?.ok_or_else(|| {
+            let what = format!("{} is not a bundle that mocker-image made", dir.display());
+            Error::new(Kind::NotFound, what)
+        })
+    }
+
+    /// Writes it into a folder that nobody else knows yet.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join("bundle.json");
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
+        text.push(b'\n');
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o644).open(&path);
+        file.and_then(|mut file| file.write_all(&text)).while_doing(|| format!("write {}", path.display()))
+    }
+
+    /// The layers' directories, the lowest first.
+    pub fn lower(&self) -> Vec<PathBuf> {
+        self.layers.iter().map(|layer| self.store.join("layers").join(layer).join("fs")).collect()
+    }
+}

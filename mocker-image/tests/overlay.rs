@@ -1,0 +1,241 @@
+//! `unpack --overlay`: layers that bundles share, who keeps them, and what a container changed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Outcome, Place, files, tree};
+use conformance::fixture::{Artifact, Image, Layer};
+use conformance::host::{Need, leave_mount_namespace, skip, wait_until};
+use conformance::registry::{Fault, Registry};
+use serde_json::Value;
+
+/// Layers that do to those below them all that layers can do.
+fn image() -> Image {
+    let base = Layer::new()
+        .dir("./")
+        .mode(0o755)
+        .mtime(1_000_000_000)
+        .dir("etc")
+        .mtime(1_100_000_000)
+        .file("etc/plain", "plain\n")
+        .owner(12, 34)
+        .file("etc/gone", "x")
+        .file("etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:7:8::/:/bin/sh\n")
+        .dir("opaque")
+        .file("opaque/old", "1")
+        .dir("opaque/sub")
+        .file("opaque/sub/old", "1")
+        .dir("dir")
+        .file("dir/inside", "1")
+        .symlink("link", "etc")
+        .file("file", "1")
+        .xattr("user.below", b"1");
+    let middle = Layer::new()
+        .whiteout("etc/gone")
+        .hardlink("etc/hard", "etc/plain")
+        .dir("opaque")
+        .opaque("opaque")
+        .file("opaque/new", "2")
+        .file("dir", "now a file")
+        .dir("file")
+        .file("file/inside", "now a directory")
+        .file("link/through", "2");
+    let top = Layer::new()
+        .dir("etc")
+        .mode(0o700)
+        .mtime(1_200_000_000)
+        .whiteout("opaque")
+        .dir("dev")
+        .char_device("dev/n", 1, 3);
+    Image::new().layer(&base).layer(&middle).layer(&top).user("app")
+}
+
+struct Scene {
+    registry: Registry,
+    artifact: Artifact,
+    place: Place,
+}
+
+impl Scene {
+    /// In a mount namespace of this thread's own.
+    fn new(test: &str) -> Option<Self> {
+        if skip(test, Need::Root) || skip(test, Need::Overlay) {
+            return None;
+        }
+        leave_mount_namespace().unwrap();
+        let registry = Registry::start().unwrap();
+        let artifact = image().build().unwrap();
+        registry.put("app", "v1", &artifact);
+        Some(Self { registry, artifact, place: Place::new() })
+    }
+
+    fn reference(&self) -> String {
+        self.registry.reference("app", "v1")
+    }
+
+    fn unpack(&self, words: &[&str], from: &str, name: &str) -> Outcome {
+        let dir = self.place.path(name);
+        self.place.run(&[&["unpack"], words, &[from, dir.to_str().unwrap()]].concat())
+    }
+
+    fn mounted(&self, name: &str) {
+        self.unpack(&["--overlay=mounted"], &self.reference(), name).ok();
+    }
+
+    fn remove(&self, name: &str) -> Outcome {
+        self.place.run(&["remove", self.place.path(name).to_str().unwrap()])
+    }
+
+    fn layers(&self) -> usize {
+        std::fs::read_dir(self.place.store().join("layers")).unwrap().count()
+    }
+}
+
+/// What is only one's own: which paths are one file, and the directories' own extras of the kernel.
+fn differences(ours: &Path, theirs: &Path) -> Vec<String> {
+    tree::differences(&tree::read(ours), &tree::read(theirs))
+}
+
+#[test]
+fn an_overlays_tree_is_the_copys_tree() {
+    let Some(scene) = Scene::new("an_overlays_tree_is_the_copys_tree") else { return };
+    scene.unpack(&["--copy"], &scene.reference(), "copy").ok();
+    scene.mounted("mounted");
+    let (copy, mounted) = (scene.place.path("copy/rootfs"), scene.place.path("mounted/rootfs"));
+    let found = differences(&mounted, &copy);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert_eq!(scene.layers(), 3);
+    let config = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(scene.place.path(name).join("config.json")).unwrap()).unwrap()
+    };
+    assert_eq!(config("mounted"), config("copy"));
+    assert_eq!(config("copy")["process"]["user"]["uid"], 7);
+    // From another place the same layers are taken.
+    let layout = format!("oci:{}:v1", scene.place.path("layout").display());
+    scene.place.run(&["copy", &scene.reference(), &layout]).ok();
+    scene.unpack(&["--overlay=mounted"], &layout, "third").ok();
+    assert!(differences(&scene.place.path("third/rootfs"), &copy).is_empty());
+    assert_eq!(scene.layers(), 3);
+}
+
+#[test]
+fn an_overlay_for_the_runtime_is_a_mount_at_the_root_and_an_empty_directory() {
+    let test = "an_overlay_for_the_runtime_is_a_mount_at_the_root_and_an_empty_directory";
+    let Some(scene) = Scene::new(test) else { return };
+    let outcome = scene.unpack(&["--overlay", "--read-only"], &scene.reference(), "b");
+    assert!(
+        outcome.stderr.contains("an overlay on the store's layers, which mocker-runtime mounts"),
+        "{}",
+        outcome.stderr
+    );
+    let bundle = scene.place.path("b");
+    let config: Value = serde_json::from_slice(&std::fs::read(bundle.join("config.json")).unwrap()).unwrap();
+    let mount = &config["mounts"][0];
+    assert_eq!((&mount["destination"], &mount["type"]), (&Value::from("/"), &Value::from("overlay")));
+    let options: Vec<&str> =
+        mount["options"].as_array().unwrap().iter().map(|o| o.as_str().unwrap()).collect();
+    assert_eq!(options.iter().filter(|o| o.starts_with("lowerdir+=/")).count(), 3);
+    assert_eq!(options[3..], ["upperdir=.mocker/upper", "workdir=.mocker/work"]);
+    assert_eq!(config["root"], serde_json::json!({ "path": "rootfs", "readonly": true }));
+    assert_eq!(std::fs::read_dir(bundle.join("rootfs")).unwrap().count(), 0);
+    // The second one asks nobody for anything.
+    scene.registry.forget_requests();
+    scene.unpack(&["--overlay"], &scene.reference(), "c").ok();
+    assert_eq!(scene.registry.requests().len(), 0);
+}
+
+#[test]
+fn a_bundle_keeps_its_layers_from_gc_and_gives_them_back_when_it_goes() {
+    let test = "a_bundle_keeps_its_layers_from_gc_and_gives_them_back_when_it_goes";
+    let Some(scene) = Scene::new(test) else { return };
+    scene.mounted("b");
+    scene.place.run(&["remove", &scene.reference()]).ok();
+    scene.place.run(&["gc"]).ok();
+    assert_eq!(scene.layers(), 3);
+    assert_eq!(std::fs::read(scene.place.path("b/rootfs/etc/plain")).unwrap(), b"plain\n");
+    scene.place.run(&["verify"]).ok();
+    scene.remove("b").ok();
+    assert!(scene.place.path("b").symlink_metadata().is_err());
+    scene.place.run(&["gc"]).ok();
+    assert_eq!(scene.layers(), 0);
+    scene.place.assert_nothing_left();
+    // A bundle that somebody removed by hand keeps nothing.
+    scene.unpack(&["--overlay"], &scene.reference(), "b").ok();
+    scene.place.run(&["remove", &scene.reference()]).ok();
+    std::fs::remove_dir_all(scene.place.path("b")).unwrap();
+    scene.place.run(&["gc"]).ok();
+    scene.place.assert_nothing_left();
+    let error = scene.remove("nothing").error();
+    assert!(error.ends_with("nothing is not a bundle that mocker-image made"), "{error}");
+}
+
+#[test]
+fn a_killed_unpack_leaves_no_half_of_a_layer() {
+    let Some(scene) = Scene::new("a_killed_unpack_leaves_no_half_of_a_layer") else { return };
+    let noise: Vec<u8> = (0..300_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let image =
+        Image::new().layer(&Layer::new().file("a", "a")).layer(&Layer::new().file("noise", noise).plain());
+    let image = image.build().unwrap();
+    scene.registry.put("app", "v1", &image);
+    scene.registry.fault(format!("blobs/{}", image.layer_digests()[1]), Fault::Stall(600_000));
+    let bundle = scene.place.path("b");
+    let mut unpack =
+        scene.place.command(&["unpack", "--overlay", &scene.reference(), bundle.to_str().unwrap()]);
+    let mut unpack = unpack.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let layers = scene.place.store().join("layers");
+    let begun = || {
+        files(&layers).iter().any(|f| f.ends_with("noise") && f.metadata().is_ok_and(|m| m.len() > 100_000))
+    };
+    wait_until(Duration::from_secs(30), "a part of the layer", begun).unwrap();
+    unpack.kill().unwrap();
+    unpack.wait().unwrap();
+    scene.registry.clear_faults();
+    scene.unpack(&["--overlay=mounted"], &scene.reference(), "b").ok();
+    assert_eq!(std::fs::metadata(scene.place.path("b/rootfs/noise")).unwrap().len(), 1_200_000);
+    assert_eq!(scene.layers(), 2);
+    let bad = Layer::new().file("bad", "bad");
+    let wrong = Image::new().layer(&bad).lie(conformance::fixture::Lie::DiffId(0)).build().unwrap();
+    scene.registry.put("app", "wrong", &wrong);
+    let error = scene.unpack(&["--overlay"], &scene.registry.reference("app", "wrong"), "w").error();
+    assert!(error.contains("but its diffID is"), "{error}");
+    assert_eq!(scene.layers(), 2);
+    assert_eq!(scene.artifact.layer_digests().len(), 3);
+}
+
+#[test]
+fn root_shares_layers_unless_it_says_copy_and_our_runtime_runs_the_bundle() {
+    let test = "root_shares_layers_unless_it_says_copy_and_our_runtime_runs_the_bundle";
+    let Some(mut scene) = Scene::new(test) else { return };
+    let Some(runtime) = conformance::host::find_program("mocker-runtime") else {
+        return conformance::host::count_skip(test, "mocker-runtime");
+    };
+    let Some(busybox) = conformance::host::on_path("busybox") else {
+        return assert!(skip(test, Need::Program("busybox")));
+    };
+    let base = Layer::new().dir("./").dir("bin").file("bin/sh", std::fs::read(busybox).unwrap()).mode(0o755);
+    let image = Image::new()
+        .layer(&base.dir("proc").dir("dev").dir("sys").file("old", "old"))
+        .layer(&Layer::new().file("kept", "kept\n"))
+        .cmd(["/bin/sh", "-c", "echo new >/new && read x </kept && echo $x && echo other >/old"]);
+    scene.artifact = image.build().unwrap();
+    scene.registry.put("app", "v1", &scene.artifact);
+    let outcome = scene.unpack(&[], &scene.reference(), "b");
+    assert!(outcome.stderr.contains("an overlay on the store's layers"), "{}", outcome.stderr);
+    let bundle = scene.place.path("b");
+    let config = bundle.join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap().replace("\"terminal\": true", "\"terminal\": false");
+    std::fs::write(&config, text).unwrap();
+    let mut run = std::process::Command::new(runtime);
+    run.arg("--root").arg(scene.place.path("run")).args(["run", "--bundle"]).arg(&bundle).arg("overlay-test");
+    let ran = run.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), "kept\n", "{ran:?}");
+    assert_eq!(std::fs::read(bundle.join(".mocker/upper/new")).unwrap(), b"new\n");
+    scene.unpack(&[], &scene.reference(), "c").ok();
+    scene.mounted("d");
+    assert_eq!(std::fs::read(scene.place.path("d/rootfs/old")).unwrap(), b"old");
+    scene.remove("b").ok();
+}
