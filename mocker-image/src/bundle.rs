@@ -10,6 +10,7 @@
 //!
 //! A killed program leaves `.mocker-unpack`; the next unpack into DIR clears it away.
 
+pub mod base;
 pub mod config;
 pub mod note;
 pub mod stack;

@@ -1,6 +1,9 @@
 //! The command line: words to one call, results to stdout, progress and errors to stderr.
 
+mod author;
+mod commit;
 mod copy;
+mod diff;
 mod digest;
 mod gc;
 mod inspect;
@@ -102,6 +105,11 @@ enum Command {
     Push(push::Push),
     /// Make a bundle (config.json and rootfs) from an image, pulling what is missing
     Unpack(unpack::Unpack),
+    /// Show what a container changed in its bundle: A added, C changed, D deleted
+    Diff(diff::Diff),
+    /// Make an image of a bundle's changes
+    #[command(visible_alias = "repack")]
+    Commit(commit::Commit),
     /// List the images in the store
     #[command(visible_alias = "images")]
     List(list::List),
@@ -136,6 +144,8 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Pull(pull) => pull.run(&cli.global),
         Command::Copy(copy) => copy.run(&cli.global),
+        Command::Diff(diff) => diff.run(&cli.global),
+        Command::Commit(commit) => commit.run(&cli.global),
         Command::Push(push) => push.run(&cli.global),
         Command::Digest(digest) => digest.run(&cli.global),
         Command::Manifest(manifest) => manifest.run(&cli.global),

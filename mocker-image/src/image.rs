@@ -8,6 +8,7 @@
 
 pub mod copy;
 mod download;
+pub mod draft;
 pub mod edit;
 pub mod load;
 pub mod platform;

@@ -8,9 +8,12 @@
 //! by the kernel. There is one pass and nothing is read twice.
 
 pub mod archive;
+pub mod create;
+pub mod diff;
 pub mod entry;
 pub mod extract;
 mod field;
+mod owner;
 pub mod pack;
 mod pax;
 mod tree;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::archive::docker::Form;
 use crate::archive::{docker, oci};
 use crate::daemon::{Daemon, ToDaemon};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::folder::Folder;
 use crate::image::platform::Platform;
 use crate::image::{Sink, Source};
@@ -111,6 +111,18 @@ impl Place {
                 Box::new(folder)
             }
             Self::Daemon(reference) => Box::new(ToDaemon::new(reference, with.daemon)?),
+        })
+    }
+
+    /// The same place, from wherever it is named.
+    pub fn absolute(&self) -> Result<Self> {
+        let full = |path: &Path| std::path::absolute(path).while_doing(|| format!("find {}", path.display()));
+        Ok(match self {
+            Self::Oci(dir, name) => Self::Oci(full(dir)?, name.clone()),
+            Self::OciArchive(file, name) => Self::OciArchive(full(file)?, name.clone()),
+            Self::DockerArchive(file, name) => Self::DockerArchive(full(file)?, name.clone()),
+            Self::Dir(dir) => Self::Dir(full(dir)?),
+            other => other.clone(),
         })
     }
 

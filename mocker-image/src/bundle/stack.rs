@@ -59,11 +59,6 @@ impl<'a> Stack<'a> {
         self.chain.iter().map(|id| self.store.layer(id)).collect()
     }
 
-    /// The layers' names.
-    pub fn names(&self) -> Vec<String> {
-        self.chain.iter().map(|id| id.hex().to_owned()).collect()
-    }
-
     /// All layers at once, to be read.
     pub fn merged(&self) -> Result<OwnedFd> {
         let paths = self.paths();

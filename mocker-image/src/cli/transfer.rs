@@ -111,7 +111,7 @@ enum Format {
 
 /// How layers are to be packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Pack {
+pub(super) enum Pack {
     Gzip,
     Zstd,
     None,

@@ -20,7 +20,7 @@ use crate::overlay;
 use crate::place::Place;
 use crate::reference::Reference;
 use crate::store::Store;
-use crate::store::layers::User;
+use crate::store::layers::{User, chain};
 
 /// Who mounts the overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -124,7 +124,7 @@ impl Unpack {
         pull.layers(&image, Which::All, |_, layer, blob| layer.apply(blob, &mut extractor))?;
         let config =
             config::convert(&image.config.document, &stage.rootfs(), ownership(), &self.root(Vec::new()))?;
-        let note = self.note(pull.store, &image, &stage, Way::Copy)?;
+        let note = self.note(pull.store.root(), &image, &stage, Way::Copy)?;
         note.write(&stage.folder())?;
         pull.record(&image)?;
         stage.finish(&config)
@@ -148,6 +148,7 @@ impl Unpack {
         }
         let config =
             config::convert(&image.config.document, &stage.rootfs(), ownership(), &self.root(Vec::new()))?;
+        self.note(&global.root()?, &image, &stage, Way::Copy)?.write(&stage.folder())?;
         stage.finish(&config)
     }
 
@@ -194,7 +195,7 @@ impl Unpack {
         };
         let rootfs = overlay::path_of(&merged);
         let config = config::convert(&image.config.document, &rootfs, ownership(), &self.root(overlay))?;
-        let note = self.note(store, image, &stage, way)?;
+        let note = self.note(store.root(), image, &stage, way)?;
         note.write(&folder)?;
         let (id, dir) = (note.id.clone(), stage.dir()?);
         // Before the bundle is there, so that there is none whose layers nobody keeps.
@@ -211,16 +212,16 @@ impl Unpack {
         Root { readonly: self.read_only, overlay }
     }
 
-    fn note(&self, store: &Store, image: &Image, stage: &Stage, way: Way) -> Result<Note> {
+    fn note(&self, store: &Path, image: &Image, stage: &Stage, way: Way) -> Result<Note> {
         let dir = stage.dir()?;
-        let root = std::path::absolute(store.root()).while_doing(|| "find the store")?;
+        let root = std::path::absolute(store).while_doing(|| "find the store")?;
         Ok(Note {
             id: Note::new_id(&dir),
             way,
-            image: self.place.to_string(),
+            image: self.place.absolute()?.to_string(),
             store: root,
             manifest: image.descriptor.clone(),
-            layers: Stack::new(store, &image.config.diff_ids).names(),
+            layers: chain(&image.config.diff_ids).iter().map(|id| id.hex().to_owned()).collect(),
         })
     }
 }

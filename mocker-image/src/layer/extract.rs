@@ -106,7 +106,10 @@ impl Extractor {
     /// The root's own entry, `./`.
     fn root(&mut self, entry: &Entry) -> Result<()> {
         match (entry.kind, self.tree.folder(b"")?) {
-            (Kind::Directory, Some(root)) => self.dress_directory(entry, Vec::new(), &root),
+            (Kind::Directory, Some(root)) => {
+                make::undress(&root, entry)?;
+                self.dress_directory(entry, Vec::new(), &root)
+            }
             _ => Err(Error::invalid("would replace the root file system's own directory")),
         }
     }

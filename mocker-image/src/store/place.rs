@@ -64,6 +64,36 @@ impl Store {
     }
 }
 
+/// All blobs of a store, without a name.
+#[derive(Debug)]
+pub struct Held(Arc<Store>);
+
+impl Held {
+    /// Whatever is in the store.
+    pub fn new(store: &Arc<Store>) -> Self {
+        Self(Arc::clone(store))
+    }
+}
+
+impl Source for Held {
+    fn name(&self) -> String {
+        format!("the store {}", self.0.root().display())
+    }
+
+    fn top(&self) -> Result<(Descriptor, Vec<u8>)> {
+        Err(Error::new(Kind::Internal, "the store as a whole is no image"))
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Blob> {
+        let gone = || Error::new(Kind::NotFound, format!("blob {descriptor} is not in the store"));
+        self.0.blob(descriptor)?.ok_or_else(gone)
+    }
+
+    fn origins(&self, descriptor: &Descriptor) -> Vec<Reference> {
+        self.0.names_of(&descriptor.digest).unwrap_or_default()
+    }
+}
+
 struct Whole<'a> {
     source: &'a dyn Source,
     descriptor: &'a Descriptor,

@@ -13,6 +13,7 @@ use super::{Extractor, Last, Ownership, Place, os, privileged, times};
 use crate::error::{Context, Error, Result};
 use crate::layer::archive::Archive;
 use crate::layer::entry::{Entry, Kind, text};
+use crate::layer::owner;
 use crate::layer::tree::{Folder, components};
 
 impl Extractor {
@@ -53,7 +54,9 @@ impl Extractor {
         let make = |p: &Place<'_>| rustix::fs::mkdirat(&p.parent.fd, os(p.name), mode);
         let folder = match make(place) {
             Err(Errno::EXIST) if is_directory(place)? => {
-                self.tree.enter(&place.path, &place.parent, place.name)?
+                let folder = self.tree.enter(&place.path, &place.parent, place.name)?;
+                undress(&folder, entry)?;
+                folder
             }
             Err(Errno::EXIST) => {
                 self.make(place, make).while_doing(|| "make the directory")?;
@@ -82,6 +85,7 @@ impl Extractor {
         self.xattrs(entry, |name, value| {
             rustix::fs::fsetxattr(&folder.fd, name, value, XattrFlags::empty())
         })?;
+        self.say_owner(entry, &*folder.fd)?;
         self.last.insert(folder.stat.st_ino, Last { path, mode: entry.mode, mtime: entry.mtime });
         Ok(())
     }
@@ -98,6 +102,7 @@ impl Extractor {
             rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode)).while_doing(|| "set its mode")?;
         }
         self.xattrs(entry, |name, value| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()))?;
+        self.say_owner(entry, file)?;
         rustix::fs::futimens(file, &times(entry.mtime)).while_doing(|| "set its times")
     }
 
@@ -168,6 +173,19 @@ impl Extractor {
             .while_doing(|| "set its times")
     }
 
+    /// Notes whose a file should be, where it can only be the caller's.
+    fn say_owner(&self, entry: &Entry, file: impl AsFd) -> Result<()> {
+        if self.ownership == Ownership::Archive || (entry.uid, entry.gid) == (0, 0) {
+            return Ok(());
+        }
+        let value = owner::encode(entry.uid, entry.gid);
+        match rustix::fs::fsetxattr(file, os(owner::ATTRIBUTE), &value, XattrFlags::empty()) {
+            // A file that its mode closes to its owner, or a file system without attributes.
+            Err(Errno::OPNOTSUPP | Errno::ACCESS | Errno::PERM) => Ok(()),
+            other => other.while_doing(|| "note its owner"),
+        }
+    }
+
     fn xattrs(
         &self,
         entry: &Entry,
@@ -187,6 +205,25 @@ impl Extractor {
         }
         Ok(())
     }
+}
+
+/// Takes off a directory what a lower layer's entry gave it: the newer entry says all.
+pub(super) fn undress(folder: &Folder, entry: &Entry) -> Result<()> {
+    let mut list = vec![0; 1 << 16];
+    let n = match rustix::fs::flistxattr(&folder.fd, &mut list[..]) {
+        Err(Errno::OPNOTSUPP) => 0,
+        other => other.while_doing(|| "list its attributes")?,
+    };
+    for name in list[..n].split(|&b| b == 0).filter(|name| !name.is_empty()) {
+        let kept = name.starts_with(b"trusted.overlay.") || name == b"security.selinux";
+        if !kept && !entry.xattrs.iter().any(|(held, _)| held == name) {
+            match rustix::fs::fremovexattr(&folder.fd, os(name)) {
+                Err(Errno::NODATA | Errno::PERM | Errno::OPNOTSUPP) => {}
+                other => other.while_doing(|| format!("remove the attribute {}", text(name)))?,
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_directory(place: &Place<'_>) -> Result<bool> {

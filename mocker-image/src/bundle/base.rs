@@ -1,0 +1,146 @@
+//! A bundle's root beside the image's, to be compared.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Mode, OFlags};
+
+use super::note::{FOLDER, Note, Way};
+use super::stack::Stack;
+use crate::archive::docker::Form;
+use crate::error::{Context, Error, Kind, Result};
+use crate::image::{Config, Document, Image, Source};
+use crate::layer::Layer;
+use crate::layer::diff::Trees;
+use crate::layer::extract::{Extractor, Ownership};
+use crate::media::Compression;
+use crate::overlay;
+use crate::place::{Opening, Place};
+use crate::registry::Settings;
+use crate::store::Store;
+use crate::store::place::Held;
+
+/// A bundle, its image, and what keeps both trees there.
+pub struct Compared {
+    /// The bundle's note.
+    pub note: Note,
+    /// The image that it was made from.
+    pub image: Image,
+    /// Both trees.
+    pub trees: Trees,
+    /// Where the image's blobs are: the store, or the place that it was unpacked from.
+    pub base: Box<dyn Source>,
+    /// Mounts, or a copy of the image made for this.
+    _kept: Vec<OwnedFd>,
+    _copy: Option<Copy>,
+}
+
+/// A copy of the image's tree, gone with this.
+struct Copy(std::path::PathBuf);
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // Nobody to tell; the next boot clears what is temporary.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+impl Compared {
+    /// Opens a bundle.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let note = Note::of(dir)?;
+        let store = Arc::new(Store::open(&note.store)?);
+        let base = source(&store, &note)?;
+        let image = image(&*base, &note)?;
+        let since = dir.join(FOLDER).join("bundle.json");
+        let since = since.metadata().while_doing(|| format!("stat {}", since.display()))?.ctime();
+        match note.way {
+            Way::Copy => Self::of_copy(dir, note, image, (base, since)),
+            Way::Overlay | Way::Mounted => Self::of_overlay(dir, note, image, (base, &store)),
+        }
+    }
+
+    fn of_overlay(
+        dir: &Path,
+        note: Note,
+        image: Image,
+        (base_source, store): (Box<dyn Source>, &Arc<Store>),
+    ) -> Result<Self> {
+        let (mut lower, upper) = (note.lower(), dir.join(FOLDER).join("upper"));
+        let base = Stack::new(store, &image.config.diff_ids).merged()?;
+        let base_root = overlay::open(&base)?;
+        // As the topmost of the lower ones: the container may be running.
+        lower.push(upper.clone());
+        let now = overlay::mount(&lower, None)?;
+        let trees =
+            Trees { base: base_root, now: overlay::open(&now)?, upper: Some(directory(&upper)?), since: 0 };
+        Ok(Self { note, image, trees, base: base_source, _kept: vec![base, now], _copy: None })
+    }
+
+    fn of_copy(dir: &Path, note: Note, image: Image, (base, since): (Box<dyn Source>, i64)) -> Result<Self> {
+        let root = rustix::process::geteuid().is_root();
+        let ownership = if root { Ownership::Archive } else { Ownership::Caller };
+        let scratch = crate::home::variable("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
+        let copy = Copy(scratch.join(format!("mocker-base-{}", note.id)));
+        std::fs::create_dir(&copy.0).while_doing(|| format!("make {}", copy.0.display()))?;
+        let mask = rustix::process::umask(Mode::empty());
+        let mut extractor = Extractor::new(&copy.0, ownership)?;
+        for (descriptor, diff_id) in image.manifest.layers.iter().zip(&image.config.diff_ids) {
+            let compression = Compression::of(&descriptor.media_type)?;
+            let layer = Layer { name: format!("layer {descriptor}"), compression, diff_id: diff_id.clone() };
+            layer.apply(base.blob(descriptor)?, &mut extractor)?;
+        }
+        rustix::process::umask(mask);
+        let trees =
+            Trees { base: directory(&copy.0)?, now: directory(&dir.join("rootfs"))?, upper: None, since };
+        Ok(Self { note, image, trees, base, _kept: Vec::new(), _copy: Some(copy) })
+    }
+}
+
+fn directory(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty()).while_doing(|| format!("open {}", path.display()))
+}
+
+/// Where the image of a bundle can be read: the store, unless only the place that it came from has it.
+fn source(store: &Arc<Store>, note: &Note) -> Result<Box<dyn Source>> {
+    if store.document(&note.manifest)?.is_some() {
+        return Ok(Box::new(Held::new(store)));
+    }
+    let open = || Ok(Arc::clone(store));
+    let opening = Opening {
+        store: &open,
+        settings: &Settings::default(),
+        daemon: None,
+        platform: None,
+        more_names: &[],
+        form: Form::New,
+        part: None,
+    };
+    let place: Place = note.image.parse()?;
+    match place {
+        Place::Registry(reference, _) => {
+            let e = Error::new(
+                Kind::NotFound,
+                format!("{reference} is not in the store {}", note.store.display()),
+            );
+            Err(e.hint(format!("get it with `mocker-image pull {reference}`")))
+        }
+        place => place.source(&opening),
+    }
+}
+
+/// The documents of a bundle's image.
+fn image(source: &dyn Source, note: &Note) -> Result<Image> {
+    let step = || format!("read the image of the bundle, {}", note.image);
+    let bytes = source.document(&note.manifest).while_doing(step)?;
+    let Document::Manifest(manifest) = Document::parse(&bytes, &note.manifest.media_type)? else {
+        return Err(Error::invalid("the bundle's image is an index")).while_doing(step);
+    };
+    let config_bytes = source.document(&manifest.config).while_doing(step)?;
+    let config = Config::parse(&config_bytes, &manifest).while_doing(step)?;
+    let top = note.manifest.clone();
+    Ok(Image { descriptor: top.clone(), top, bytes, manifest, config, config_bytes })
+}

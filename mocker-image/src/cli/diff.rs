@@ -1,0 +1,50 @@
+//! `diff`: what a container changed in its root file system.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Global, print};
+use crate::bundle::base::Compared;
+use crate::error::{Context, Result};
+use crate::interrupt;
+use crate::layer::diff::{Change, Kind, changes};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Diff {
+    /// The bundle
+    #[arg(value_name = "BUNDLE")]
+    dir: PathBuf,
+    /// Leave this path and what is below it out; may be repeated
+    #[arg(long, value_name = "PATH")]
+    mask_path: Vec<String>,
+    /// Print a JSON array instead of lines
+    #[arg(long)]
+    json: bool,
+}
+
+impl Diff {
+    pub(super) fn run(&self, _: &Global) -> Result<()> {
+        interrupt::watch()?;
+        let step = || format!("find the changes in {}", self.dir.display());
+        let compared = Compared::open(&self.dir).while_doing(step)?;
+        let found = changes(&compared.trees, &masks(&self.mask_path)).while_doing(step)?;
+        let path = |change: &Change| format!("/{}", String::from_utf8_lossy(&change.path));
+        if !self.json {
+            let line = |change: &Change| format!("{} {}\n", change.kind.letter(), path(change));
+            return print(found.iter().map(line).collect::<String>());
+        }
+        let word = |kind| match kind {
+            Kind::Added => "added",
+            Kind::Changed => "changed",
+            Kind::Removed => "removed",
+        };
+        let list = found.iter().map(|change| json!({ "path": path(change), "kind": word(change.kind) }));
+        print(format!("{:#}\n", list.collect::<serde_json::Value>()))
+    }
+}
+
+/// Paths as the walk has them.
+pub(super) fn masks(paths: &[String]) -> Vec<Vec<u8>> {
+    paths.iter().map(|path| path.trim_matches('/').as_bytes().to_vec()).collect()
+}

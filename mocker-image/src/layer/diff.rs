@@ -1,0 +1,232 @@
+//! What differs between two trees: an image's and what a container made of it.
+//!
+//! Both are walked by opened directories, never by paths, so that a container that still runs cannot
+//! lead the walk elsewhere.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::entry::text;
+use super::tree::names;
+use crate::error::{Context, Result};
+
+/// What happened to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It was not there.
+    Added,
+    /// It is another thing, or has other content, owner, mode, time or attributes.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+impl Kind {
+    /// docker's letter.
+    pub fn letter(self) -> char {
+        match self {
+            Self::Added => 'A',
+            Self::Changed => 'C',
+            Self::Removed => 'D',
+        }
+    }
+}
+
+/// One difference; a directory comes before what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// From the root, without a slash before it.
+    pub path: Vec<u8>,
+    /// What happened.
+    pub kind: Kind,
+}
+
+/// What is compared.
+#[derive(Debug)]
+pub struct Trees {
+    /// The image's root.
+    pub base: OwnedFd,
+    /// The root as it is now.
+    pub now: OwnedFd,
+    /// An overlay's upper directory: only what is in there can have changed.
+    pub upper: Option<OwnedFd>,
+    /// When the copy was made: what was touched later is compared byte by byte.
+    pub since: i64,
+}
+
+struct Walk<'a> {
+    since: i64,
+    masks: &'a [Vec<u8>],
+    changes: Vec<Change>,
+}
+
+/// All differences, but for those at and below the masked paths.
+pub fn changes(trees: &Trees, masks: &[Vec<u8>]) -> Result<Vec<Change>> {
+    let mut walk = Walk { since: trees.since, masks, changes: Vec::new() };
+    let upper = trees.upper.as_ref().map(|fd| open(fd, b".")).transpose()?;
+    walk.directory(&[], Some(&open(&trees.base, b".")?), &open(&trees.now, b".")?, upper.as_ref())?;
+    Ok(walk.changes)
+}
+
+impl Walk<'_> {
+    fn directory(
+        &mut self,
+        path: &[u8],
+        base: Option<&OwnedFd>,
+        now: &OwnedFd,
+        upper: Option<&OwnedFd>,
+    ) -> Result<()> {
+        crate::interrupt::check()?;
+        let mut all: BTreeSet<Vec<u8>> = names(upper.unwrap_or(now))?.into_iter().collect();
+        if let (Some(base), None) = (base, upper) {
+            all.extend(names(base)?);
+        }
+        for name in all {
+            let child = if path.is_empty() { name.clone() } else { [path, b"/", &name].concat() };
+            if !self.masks.contains(&child) {
+                let step = || format!("compare {}", text(&child));
+                self.name(&child, &name, (base, now, upper)).while_doing(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn name(
+        &mut self,
+        path: &[u8],
+        name: &[u8],
+        (base, now, upper): (Option<&OwnedFd>, &OwnedFd, Option<&OwnedFd>),
+    ) -> Result<()> {
+        let was = base.map(|base| stat(base, name)).transpose()?.flatten();
+        let Some(is) = stat(now, name)? else {
+            if was.is_some() {
+                self.changes.push(Change { path: path.to_vec(), kind: Kind::Removed });
+            }
+            return Ok(());
+        };
+        let kind = match (&was, base) {
+            (Some(was), Some(base)) => {
+                let same = same_facts(was, &is)
+                    && (is_directory(&is) || upper.is_none() && !self.touched((base, now), name, &is)?)
+                    && attributes(base, name)? == attributes(now, name)?
+                    && target(base, name, was)? == target(now, name, &is)?;
+                (!same).then_some(Kind::Changed)
+            }
+            _ => Some(Kind::Added),
+        };
+        if let Some(kind) = kind {
+            self.changes.push(Change { path: path.to_vec(), kind });
+        }
+        if !is_directory(&is) {
+            return Ok(());
+        }
+        let below = was.filter(is_directory).and(base).map(|base| open(base, name)).transpose()?;
+        let upper = match upper.map(|upper| open(upper, name)).transpose()? {
+            // What the kernel hid or moved as a whole is compared as a whole.
+            Some(fd) if whole(&fd) || below.is_none() => None,
+            upper => upper,
+        };
+        self.directory(path, below.as_ref(), &open(now, name)?, upper.as_ref())
+    }
+
+    /// Whether a file was touched after the copy was made, and is another one now.
+    fn touched(&self, (base, now): (&OwnedFd, &OwnedFd), name: &[u8], is: &Stat) -> Result<bool> {
+        if FileType::from_raw_mode(is.st_mode) != FileType::RegularFile || is.st_ctime < self.since {
+            return Ok(false);
+        }
+        let open = |dir: &OwnedFd| {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            rustix::fs::openat(dir, os(name), flags, Mode::empty()).map(File::from)
+        };
+        let (mut a, mut b) = (open(base)?, open(now)?);
+        let (mut x, mut y) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+        loop {
+            let n = a.read(&mut x)?;
+            if n == 0 {
+                return Ok(b.read(&mut y)? != 0);
+            }
+            match b.read_exact(&mut y[..n]) {
+                Ok(()) if x[..n] == y[..n] => {}
+                Ok(()) => return Ok(true),
+                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(true),
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+fn os(name: &[u8]) -> &OsStr {
+    OsStr::from_bytes(name)
+}
+
+pub(super) fn open(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, os(name), flags, Mode::empty())?)
+}
+
+fn stat(dir: &OwnedFd, name: &[u8]) -> Result<Option<Stat>> {
+    match rustix::fs::statat(dir, os(name), AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(None),
+        other => Ok(Some(other?)),
+    }
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode).is_dir()
+}
+
+fn same_facts(was: &Stat, is: &Stat) -> bool {
+    let size = |s: &Stat| if is_directory(s) { 0 } else { s.st_size };
+    let facts = |s: &Stat| (s.st_mode, s.st_uid, s.st_gid, s.st_mtime, s.st_mtime_nsec, size(s), s.st_rdev);
+    facts(was) == facts(is)
+}
+
+fn target(dir: &OwnedFd, name: &[u8], stat: &Stat) -> Result<Option<Vec<u8>>> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => Ok(Some(rustix::fs::readlinkat(dir, os(name), Vec::new())?.into_bytes())),
+        _ => Ok(None),
+    }
+}
+
+/// Extended attributes of a name, sorted; the kernel's own of overlays are none.
+pub(super) fn attributes(dir: &OwnedFd, name: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    // No system call lists attributes by handle and name: the handle goes through /proc.
+    let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+    path.extend_from_slice(name);
+    let mut list = vec![0; 1 << 16];
+    let n = match rustix::fs::llistxattr(os(&path), &mut list[..]) {
+        Err(Errno::OPNOTSUPP | Errno::ACCESS) => 0,
+        other => other?,
+    };
+    let mut all = Vec::new();
+    for key in list[..n].split(|&b| b == 0).filter(|key| !key.is_empty()) {
+        if key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") {
+            continue;
+        }
+        let mut value = vec![0; 1 << 16];
+        match rustix::fs::lgetxattr(os(&path), os(key), &mut value[..]) {
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            n => {
+                value.truncate(n?);
+                all.push((key.to_vec(), value));
+            }
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// Whether a directory of an overlay's upper one hides or moves another as a whole.
+fn whole(fd: &OwnedFd) -> bool {
+    let mut value = [0; 4096];
+    [c"trusted.overlay.opaque", c"trusted.overlay.redirect"]
+        .iter()
+        .any(|key| rustix::fs::fgetxattr(fd, *key, &mut value[..]).is_ok())
+}
