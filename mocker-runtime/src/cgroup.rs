@@ -41,7 +41,7 @@ pub(crate) struct Dir {
     /// Where the hierarchy is mounted
     pub(crate) mount: PathBuf,
     pub(crate) path: PathBuf,
-    /// How many directories were made, from `path` upwards; those above it go with it if they are empty then
+    /// How many directories were made, from `path` upwards
     pub(crate) made: usize,
 }
 
@@ -83,6 +83,23 @@ impl Cgroup {
         })
     }
 
+    /// Lets a user of the host rule below the container's directory (Linux documentation, cgroup-v2.rst,
+    /// "Delegation").
+    pub(crate) fn give(&self, uid: u32) -> Result<()> {
+        let Some(dir) = self.unified_dir().filter(|_| self.dirs.len() == 1) else { return Ok(()) };
+        let owner = rustix::process::Uid::from_raw(uid);
+        let give = |path: &Path| match rustix::fs::chown(path, Some(owner), None) {
+            Err(Errno::NOENT) => Ok(()),
+            result => result.while_doing(|| format!("give {} to user {uid}", path.display())),
+        };
+        give(&dir.path)?;
+        // What may be given is the kernel's list since 4.15.
+        let usual = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control";
+        let files =
+            std::fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| usual.to_owned());
+        files.lines().try_for_each(|file| give(&dir.path.join(file)))
+    }
+
     /// An ordinary user goes without the hierarchies that they may not write to, as under runc; a limit that
     /// needs one is an error then.
     fn make_dirs(&mut self) -> Result<()> {
@@ -103,7 +120,7 @@ impl Cgroup {
     }
 
     fn limit(&self, plan: &plan::Cgroup, writes: &[plan::Write]) -> Result<()> {
-        writes.iter().try_for_each(|write| self.write(write))?;
+        self.resolve(writes).iter().try_for_each(|write| self.write(write))?;
         if !rustix::process::geteuid().is_root() {
             // Device rules take rights that no ordinary user has; neither can a user's container make a device.
             return Ok(());
@@ -123,8 +140,25 @@ impl Cgroup {
             .or_else(|| self.dirs.iter().find(|dir| dir.controllers.is_empty() && self.dirs.len() == 1))
     }
 
+    /// The lines for the files that this kernel has, where there is a choice.
+    fn resolve(&self, writes: &[plan::Write]) -> Vec<plan::Write> {
+        let lacks = |write: &plan::Write| {
+            let dir = self.dir_of(write.controller);
+            dir.is_some_and(|dir| rustix::fs::stat(dir.path.join(&write.file)).is_err())
+        };
+        let choose = |write: &plan::Write| match &write.otherwise {
+            plan::Otherwise::Fail => Some(write.clone()),
+            _ if !lacks(write) => Some(write.clone()),
+            plan::Otherwise::Skip => None,
+            plan::Otherwise::Write(file, value) => {
+                Some(plan::Write::new(write.controller, file.clone(), value.clone()))
+            }
+        };
+        writes.iter().filter_map(choose).collect()
+    }
+
     fn write(&self, write: &plan::Write) -> Result<()> {
-        let plan::Write { controller, file, value } = write;
+        let plan::Write { controller, file, value, .. } = write;
         let Some(dir) = self.dir_of(controller) else {
             return Err(Error::unsupported(format!(
                 "set {file} to {value}: this host has no cgroup controller {controller:?}"

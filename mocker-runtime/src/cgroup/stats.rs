@@ -20,7 +20,10 @@ pub(crate) struct Stats {
     pids: Pids,
     blkio: Blkio,
     hugetlb: BTreeMap<String, Hugetlb>,
-    /// Always empty: Intel RDT is not supported yet
+    /// Devices with their handles and objects: runc keeps them to itself
+    #[serde(skip_serializing_if = "is_default")]
+    rdma: Rdma,
+    /// Always empty: the classes of Intel RDT are not told of yet
     intel_rdt: BTreeMap<String, ()>,
     /// Always null: the runtime makes no network interfaces
     network_interfaces: (),
@@ -160,6 +163,19 @@ struct Hugetlb {
     failcnt: u64,
 }
 
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct Rdma {
+    limit: Vec<RdmaDevice>,
+    current: Vec<RdmaDevice>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize)]
+struct RdmaDevice {
+    device: String,
+    hca_handles: u32,
+    hca_objects: u32,
+}
+
 /// Pressure stall information: time lost by some processes, and by all at once.
 #[derive(Debug, Default, PartialEq, Serialize)]
 struct Pressure {
@@ -206,6 +222,11 @@ impl Cgroup {
         Pids { current: self.count("pids", "pids.current"), limit: limit.unwrap_or(0) }
     }
 
+    fn rdma(&self) -> Rdma {
+        let read = |file| parse_rdma(&self.read("rdma", file).unwrap_or_default());
+        Rdma { limit: read("rdma.max"), current: read("rdma.current") }
+    }
+
     /// `key value` lines.
     fn table(&self, controller: &str, file: &str) -> BTreeMap<String, u64> {
         parse_table(&self.read(controller, file).unwrap_or_default())
@@ -214,6 +235,20 @@ impl Cgroup {
 
 fn parse_count(text: &str) -> u64 {
     if text == "max" { u64::MAX } else { text.parse().unwrap_or(0) }
+}
+
+/// Lines such as `mlx4_0 hca_handle=2 hca_object=max`.
+fn parse_rdma(text: &str) -> Vec<RdmaDevice> {
+    let device = |line: &str| {
+        let (device, rest) = line.split_once(' ')?;
+        let value = |key: &str| {
+            let word = rest.split(' ').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))?;
+            if word == "max" { Some(u32::MAX) } else { word.parse().ok() }
+        };
+        let (hca_handles, hca_objects) = (value("hca_handle")?, value("hca_object")?);
+        Some(RdmaDevice { device: device.to_owned(), hca_handles, hca_objects })
+    };
+    text.lines().filter_map(device).collect()
 }
 
 fn parse_table(text: &str) -> BTreeMap<String, u64> {
@@ -236,4 +271,28 @@ fn page_sizes() -> Vec<String> {
     };
     let entries = std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten().flatten();
     entries.filter_map(|entry| size(entry.file_name().to_str()?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::Dir;
+
+    /// No kernel that is at hand has RDMA devices: a directory stands in for a cgroup of version 2.
+    #[test]
+    fn rdma_devices_are_told_of_as_their_files_have_them() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (file, text) in [
+            ("rdma.max", "mlx4_0 hca_handle=2 hca_object=max\n"),
+            ("rdma.current", "mlx4_0 hca_handle=1 hca_object=20\nbroken\n"),
+        ] {
+            std::fs::write(dir.path().join(file), text).expect("is written");
+        }
+        let (mount, path) = (dir.path().to_owned(), dir.path().to_owned());
+        let dirs = vec![Dir { controllers: String::new(), mount, path, made: 0 }];
+        let stats = serde_json::to_value(Cgroup { dirs, scope: None }.stats()).expect("is written");
+        let device = |handles: u32, objects: u32| serde_json::json!({ "device": "mlx4_0", "hca_handles": handles, "hca_objects": objects });
+        let want = serde_json::json!({ "limit": [device(2, u32::MAX)], "current": [device(1, 20)] });
+        assert_eq!(stats["rdma"], want);
+    }
 }

@@ -12,10 +12,17 @@ use crate::error::{Error, Kind, Result, WhileDoing};
 /// How long dying processes may keep a cgroup busy.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The mode of a directory above a container's that was made for it. The bit changes nothing for those who use
+/// it, and tells whoever leaves last that it may go too.
+const SHARED: u32 = 0o1755;
+
 /// Makes the directory and what is missing above it. One that is there already must be empty.
 pub(super) fn make(dir: &mut Dir) -> Result<()> {
     dir.made = make_path(dir).while_doing(|| format!("make cgroup {}", dir.path.display()))?;
-    if dir.made == 0 { check_unused(&dir.path) } else { Ok(()) }
+    if dir.made == 0 {
+        check_unused(&dir.path)?;
+    }
+    check_thawed(dir)
 }
 
 /// Makes what is missing of a directory that somebody else has begun, with all its controllers.
@@ -46,7 +53,8 @@ fn try_make_path(dir: &Dir) -> Result<usize> {
         }
         let parent = here.clone();
         here.push(name);
-        match rustix::fs::mkdir(&here, Mode::from_raw_mode(0o755)) {
+        let mode = if here == dir.path { 0o755 } else { SHARED };
+        match rustix::fs::mkdir(&here, Mode::from_raw_mode(mode)) {
             Ok(()) => made += 1,
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno).while_doing(|| format!("mkdir {}", here.display())),
@@ -90,15 +98,28 @@ fn inherit_cpuset(parent: &Path, child: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a cgroup that has processes, which would be killed with the container, or that is frozen.
+/// Refuses a cgroup that has processes, which would be killed with the container.
 fn check_unused(path: &Path) -> Result<()> {
-    if !processes(path)?.is_empty() {
-        return Err(in_use(path));
+    if processes(path)?.is_empty() { Ok(()) } else { Err(in_use(path)) }
+}
+
+/// Refuses a cgroup in which nothing would run: init would never say a word.
+fn check_thawed(dir: &Dir) -> Result<()> {
+    let says = |path: &Path, file: &str, words: &[&str]| {
+        read_at(path, file).is_ok_and(|text| words.contains(&text.trim()))
+    };
+    let own = dir.path.ancestors().take_while(|path| *path != dir.mount);
+    let frozen = match dir.controllers.as_str() {
+        "" => own.into_iter().skip(dir.made).find(|path| says(path, "cgroup.freeze", &["1"])),
+        // A child made in a frozen cgroup is frozen by itself.
+        "freezer" => Some(&*dir.path).filter(|path| says(path, "freezer.state", &["FROZEN", "FREEZING"])),
+        _ => None,
+    };
+    match frozen {
+        Some(path) => Err(Error::new(Kind::Exists, format!("cgroup {} is frozen", path.display()))
+            .with_hint("whoever froze it must thaw it first")),
+        None => Ok(()),
     }
-    if read_at(path, "cgroup.freeze").is_ok_and(|text| text.trim() == "1") {
-        return Err(Error::new(Kind::Exists, format!("cgroup {} is frozen", path.display())));
-    }
-    Ok(())
 }
 
 /// All processes in a cgroup and below it.
@@ -133,9 +154,10 @@ fn children(path: &Path) -> Vec<PathBuf> {
 pub(super) fn remove(dir: &Dir) -> Result<()> {
     remove_tree(&dir.path, Instant::now() + PATIENCE)
         .while_doing(|| format!("remove cgroup {}", dir.path.display()))?;
-    for above in dir.path.ancestors().skip(1).take(dir.made.saturating_sub(1)) {
-        if rustix::fs::rmdir(above).is_err() {
-            break; // in use by another container by now
+    for above in dir.path.ancestors().skip(1).take_while(|above| *above != dir.mount) {
+        let ours = rustix::fs::stat(above).is_ok_and(|stat| stat.st_mode & 0o7777 == SHARED);
+        if !ours || rustix::fs::rmdir(above).is_err() {
+            break; // somebody else's, or in use by another container by now
         }
     }
     Ok(())

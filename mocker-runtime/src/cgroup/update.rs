@@ -36,7 +36,7 @@ impl Cgroup {
         if given_devices && rustix::process::geteuid().is_root() {
             properties.extend(systemd::devices(&plan.devices));
         }
-        let old = self.change(plan.writes)?;
+        let old = self.change(self.resolve(&plan.writes))?;
         self.tell_systemd(properties).inspect_err(|_| self.put_back(old))?;
         match mode {
             CgroupMode::V2 if given_devices => self.replace_device_program(&plan.devices),
@@ -154,7 +154,7 @@ impl Cgroup {
         match bpf::replace_device_program(fd.as_fd(), program.as_fd())? {
             true => Ok(()),
             false => Err(Error::unsupported(format!(
-                "devices: cgroup {} does not have exactly one device program, so none can be replaced",
+                "devices: cgroup {} does not have exactly one device program of this runtime's, so none can be replaced",
                 dir.path.display()
             ))),
         }
@@ -172,10 +172,7 @@ impl Cgroup {
             return self.write_device_lists(rules);
         }
         let wanted: Vec<&str> = lines.iter().skip(1).map(|(_, line)| line.as_str()).collect();
-        let write = |file: &str, value: String| {
-            let (controller, file) = ("devices", file.to_owned());
-            self.write(&Write { controller, file, value })
-        };
+        let write = |file: &str, value: String| self.write(&Write::new("devices", file, value));
         wanted.iter().try_for_each(|line| write("devices.allow", (*line).to_owned()))?;
         surplus(&now, &wanted).into_iter().try_for_each(|line| write("devices.deny", line))
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::CgroupMode;
+use super::mounts::READONLY;
 use crate::bundle::config::{Cpu, Linux, Memory, Resources};
 use crate::error::{Error, Result};
 
@@ -53,6 +54,12 @@ impl Cgroup {
         match driver {
             Driver::Cgroupfs => {}
             Driver::Disabled => {
+                if let Some(line) = self.writes.iter().find(|line| line.value != "max") {
+                    return Err(Error::invalid(format!(
+                        "{} cannot be set to {}: cgroups are disabled",
+                        line.file, line.value
+                    )));
+                }
                 *self = Self { mode: CgroupMode::None, ..Self::default() };
             }
             Driver::Systemd(owner) => {
@@ -65,6 +72,18 @@ impl Cgroup {
     }
 }
 
+impl super::Plan {
+    /// The user of the host to whom the container's cgroup belongs: its root, where it can write there and sees
+    /// nothing else (runc's rule).
+    pub(crate) fn cgroup_owner(&self) -> Option<u32> {
+        let writable = |mount: &super::mounts::Mount| {
+            mount.what == super::mounts::What::Cgroup && mount.attr.set & READONLY.set == 0
+        };
+        let own = self.namespaces.makes(libc::CLONE_NEWCGROUP) && self.mounts.iter().any(writable);
+        self.ids.as_ref().filter(|_| own)?.uids.on_host(0)
+    }
+}
+
 /// One line for one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Write {
@@ -73,6 +92,25 @@ pub(crate) struct Write {
     /// `memory.max`, ...
     pub(crate) file: String,
     pub(crate) value: String,
+    /// Where the kernel has no such file
+    pub(crate) otherwise: Otherwise,
+}
+
+/// What to do where the kernel has no such file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// The limit cannot be had: an error
+    Fail,
+    /// Another file says the same: its name and the value for it
+    Write(String, String),
+    /// It only says more exactly what another line says
+    Skip,
+}
+
+impl Write {
+    pub(crate) fn new(controller: &'static str, file: impl Into<String>, value: impl ToString) -> Self {
+        Self { controller, file: file.into(), value: value.to_string(), otherwise: Otherwise::Fail }
+    }
 }
 
 /// The list of lines while it grows.
@@ -81,7 +119,12 @@ struct Writes(Vec<Write>);
 
 impl Writes {
     fn add(&mut self, controller: &'static str, file: impl Into<String>, value: impl ToString) {
-        self.0.push(Write { controller, file: file.into(), value: value.to_string() });
+        self.0.push(Write::new(controller, file, value));
+    }
+
+    /// A line for a file that only some kernels have.
+    fn add_or(&mut self, line: Write, otherwise: Otherwise) {
+        self.0.push(Write { otherwise, ..line });
     }
 
     fn add_some(&mut self, controller: &'static str, file: &str, value: Option<impl ToString>) {
@@ -98,7 +141,10 @@ pub(crate) fn plan(linux: &Linux<'_>, mode: CgroupMode) -> Result<Cgroup> {
     let writes = match mode {
         CgroupMode::V1 => version_1(resources)?,
         CgroupMode::V2 => version_2(resources)?,
-        CgroupMode::None => Writes::default(),
+        CgroupMode::None => {
+            check_none(resources)?;
+            Writes::default()
+        }
     };
     let devices = devices::plan(&resources.devices)?;
     if mode == CgroupMode::V1 {
@@ -106,6 +152,22 @@ pub(crate) fn plan(linux: &Linux<'_>, mode: CgroupMode) -> Result<Cgroup> {
     }
     let path = PathBuf::from(linux.cgroups_path.as_deref().unwrap_or_default());
     Ok(Cgroup { mode, path, writes: writes.0, devices, unit: None })
+}
+
+/// Without cgroups there are no limits; rules about devices alone are in every bundle.
+fn check_none(resources: &Resources<'_>) -> Result<()> {
+    let mut limits = resources.clone();
+    limits.devices.clear();
+    let mut lines = version_2(&limits).map_or_else(|_| Vec::new(), |lines| lines.0);
+    lines.extend(version_1(&limits).map_or_else(|_| Vec::new(), |lines| lines.0));
+    lines.retain(|line| line.value != "max");
+    match lines.first() {
+        Some(line) => Err(Error::unsupported(format!(
+            "{} cannot be set to {}: this host has no cgroups",
+            line.file, line.value
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn version_1(resources: &Resources<'_>) -> Result<Writes> {
@@ -121,9 +183,7 @@ fn version_1(resources: &Resources<'_>) -> Result<Writes> {
     }
     pids(resources, &mut out);
     block::version_1(resources, &mut out);
-    for limit in &resources.hugepage_limits {
-        out.add("hugetlb", format!("hugetlb.{}.limit_in_bytes", &*limit.page_size), limit.limit);
-    }
+    huge_pages(resources, "limit_in_bytes", &mut out);
     if let Some(network) = &resources.network {
         out.add_some("net_cls", "net_cls.classid", network.class_id);
         for priority in &network.priorities {
@@ -144,9 +204,7 @@ fn version_2(resources: &Resources<'_>) -> Result<Writes> {
     }
     pids(resources, &mut out);
     block::version_2(resources, &mut out)?;
-    for limit in &resources.hugepage_limits {
-        out.add("hugetlb", format!("hugetlb.{}.max", &*limit.page_size), limit.limit);
-    }
+    huge_pages(resources, "max", &mut out);
     if resources.network.as_ref().is_some_and(|n| n.class_id.is_some() || !n.priorities.is_empty()) {
         return Err(Error::unsupported("network: cgroup version 2 has no network classes and priorities"));
     }
@@ -170,6 +228,16 @@ fn controller_of(key: &str) -> Result<&'static str> {
         return Err(bad());
     }
     KNOWN.into_iter().find(|known| *known == prefix).ok_or_else(bad)
+}
+
+/// What is used is limited, and what is reserved (Linux 5.7), lest a mapping that cannot be filled be allowed.
+fn huge_pages(resources: &Resources<'_>, file: &str, out: &mut Writes) {
+    for limit in &resources.hugepage_limits {
+        let size = &*limit.page_size;
+        out.add("hugetlb", format!("hugetlb.{size}.{file}"), limit.limit);
+        let reserved = Write::new("hugetlb", format!("hugetlb.{size}.rsvd.{file}"), limit.limit);
+        out.add_or(reserved, Otherwise::Skip);
+    }
 }
 
 /// 0 is a limit (config-linux.md "PIDs"): no task but the one that is there, which 1 says as well. runc writes
@@ -354,7 +422,11 @@ mod tests {
             (r#"{"cpu":{"quota":-1}}"#, v2, vec!["cpu.max=max 100000"]),
             (r#"{"cpu":{"cpus":"0-1"}}"#, v1, vec!["cpuset.cpus=0-1"]),
             (r#"{"unified":{"memory.high":"9"}}"#, v2, vec!["memory.high=9"]),
-            (r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}]}"#, v2, vec!["hugetlb.2MB.max=4"]),
+            (
+                r#"{"hugepageLimits":[{"pageSize":"2MB","limit":4}]}"#,
+                v2,
+                vec!["hugetlb.2MB.max=4", "hugetlb.2MB.rsvd.max=4"],
+            ),
             (r#"{"network":{"classID":5}}"#, v1, vec!["net_cls.classid=5"]),
             (r#"{"rdma":{"mlx":{"hcaHandles":3}}}"#, v2, vec!["rdma.max=mlx hca_handle=3"]),
         ] {

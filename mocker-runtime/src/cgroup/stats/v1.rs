@@ -14,6 +14,7 @@ impl Cgroup {
             pids: self.pids(),
             blkio: self.blkio_v1(),
             hugetlb: super::page_sizes().into_iter().filter_map(|size| self.hugetlb_v1(size)).collect(),
+            rdma: self.rdma(),
             ..Stats::default()
         }
     }

@@ -12,6 +12,7 @@ impl Cgroup {
             pids: self.pids(),
             blkio: self.blkio_v2(),
             hugetlb: super::page_sizes().into_iter().filter_map(|size| self.hugetlb_v2(size)).collect(),
+            rdma: self.rdma(),
             ..Stats::default()
         }
     }

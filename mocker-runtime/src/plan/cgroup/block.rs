@@ -1,6 +1,6 @@
 //! Limits of disks: blkio of version 1, io of version 2.
 
-use super::Writes;
+use super::{Otherwise, Write, Writes};
 use crate::bundle::config::{BlockIo, Resources, ThrottleDevice};
 use crate::error::{Error, Result};
 
@@ -18,11 +18,18 @@ fn throttles<'a>(io: &'a BlockIo<'_>) -> [Throttle<'a>; 4] {
 
 pub(super) fn version_1(resources: &Resources<'_>, out: &mut Writes) {
     let Some(io) = &resources.block_io else { return };
-    out.add_some("blkio", "blkio.weight", io.weight.filter(|weight| *weight != 0));
+    if let Some(weight) = io.weight.filter(|weight| *weight != 0) {
+        // The scheduler that the first was of is gone since Linux 5.0.
+        let other = Otherwise::Write("blkio.bfq.weight".to_owned(), weight.to_string());
+        out.add_or(Write::new("blkio", "blkio.weight", weight), other);
+    }
     out.add_some("blkio", "blkio.leaf_weight", io.leaf_weight.filter(|weight| *weight != 0));
     for device in &io.weight_device {
         let line = |weight: u16| format!("{}:{} {weight}", device.major, device.minor);
-        out.add_some("blkio", "blkio.weight_device", device.weight.map(line));
+        if let Some(line) = device.weight.map(line) {
+            let other = Otherwise::Write("blkio.bfq.weight_device".to_owned(), line.clone());
+            out.add_or(Write::new("blkio", "blkio.weight_device", line), other);
+        }
         out.add_some("blkio", "blkio.leaf_weight_device", device.leaf_weight.map(line));
     }
     for (list, file, _) in throttles(io) {
@@ -41,10 +48,16 @@ pub(super) fn version_2(resources: &Resources<'_>, out: &mut Writes) -> Result<(
     {
         return Err(Error::unsupported("blockIO.leafWeight: cgroup version 2 has no leaf weights"));
     }
-    out.add_some("io", "io.weight", io.weight.filter(|weight| *weight != 0).map(weight));
+    if let Some(given) = io.weight.filter(|weight| *weight != 0) {
+        let other = Otherwise::Write("io.weight".to_owned(), weight(given).to_string());
+        out.add_or(Write::new("io", "io.bfq.weight", given), other);
+    }
     for device in &io.weight_device {
-        let line = device.weight.map(|w| format!("{}:{} {}", device.major, device.minor, weight(w)));
-        out.add_some("io", "io.weight", line);
+        let line = |weight: u64| format!("{}:{} {weight}", device.major, device.minor);
+        if let Some(given) = device.weight {
+            let other = Otherwise::Write("io.weight".to_owned(), line(weight(given)));
+            out.add_or(Write::new("io", "io.bfq.weight", line(given.into())), other);
+        }
     }
     for (list, _, key) in throttles(io) {
         for device in list {
@@ -54,7 +67,7 @@ pub(super) fn version_2(resources: &Resources<'_>, out: &mut Writes) -> Result<(
     Ok(())
 }
 
-/// 10 to 1000 of version 1 to 1 to 10000 of version 2, linearly, as the kernel's documentation has it.
+/// The scale of the BFQ scheduler is version 1's. Where it is not there: 10 to 1000 of version 1 to 1 to 10000 of version 2, linearly, as the kernel's documentation has it.
 fn weight(weight: u16) -> u64 {
     1 + (u64::from(weight).max(10) - 10) * 9999 / 990
 }

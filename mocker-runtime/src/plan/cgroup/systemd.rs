@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Rule, Value, Write};
+use super::{Otherwise, Rule, Value, Write};
 use crate::error::{Error, Result, WhileDoing};
 
 /// A unit's property and its value.
@@ -156,7 +156,7 @@ fn asked(annotations: &BTreeMap<String, String>) -> Result<Vec<Property>> {
 }
 
 /// Properties that are one number, `max` being the largest: the file and the name.
-const NUMBERS: [(&str, &str); 14] = [
+const NUMBERS: [(&str, &str); 13] = [
     ("memory.max", "MemoryMax"),
     ("memory.high", "MemoryHigh"),
     ("memory.low", "MemoryLow"),
@@ -166,7 +166,6 @@ const NUMBERS: [(&str, &str); 14] = [
     ("pids.max", "TasksMax"),
     ("cpu.weight", "CPUWeight"),
     ("io.weight", "IOWeight"),
-    ("io.bfq.weight", "IOWeight"),
     // version 1
     ("memory.limit_in_bytes", "MemoryLimit"),
     ("cpu.shares", "CPUShares"),
@@ -182,7 +181,12 @@ const PERCENT: u64 = SECOND / 100;
 /// The properties that say what the lines say, as far as there are such.
 pub(crate) fn properties(writes: &[Write]) -> Vec<Property> {
     let mut out = Vec::new();
-    for Write { file, value, .. } in writes {
+    for Write { file, value, otherwise, .. } in writes {
+        // systemd's own scale is that of the file for every scheduler.
+        let (file, value) = match otherwise {
+            Otherwise::Write(file, value) if file == "io.weight" => (file, value),
+            _ => (file, value),
+        };
         let number = NUMBERS.iter().find(|(known, _)| known == file);
         match (number, file.as_str()) {
             (Some((_, name)), _) => {
@@ -373,7 +377,7 @@ mod tests {
     }
 
     fn write(file: &str, value: &str) -> Write {
-        Write { controller: "x", file: file.to_owned(), value: value.to_owned() }
+        Write::new("x", file, value)
     }
 
     #[test]
