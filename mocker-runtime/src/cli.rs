@@ -1,5 +1,6 @@
 //! The command line: words to one call, and the only place that prints and decides on the exit status.
 
+mod checkpoint;
 mod completion;
 mod create;
 mod delete;
@@ -13,6 +14,7 @@ mod mounts;
 mod pattern;
 mod pause;
 mod ps;
+mod restore;
 mod run;
 mod spec;
 mod spelling;
@@ -106,6 +108,7 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Checkpoint(checkpoint::Checkpoint),
     Completion(completion::Completion),
     Create(create::Create),
     Delete(delete::Delete),
@@ -117,6 +120,7 @@ enum Command {
     Mounts(mounts::Mounts),
     Pause(pause::Pause),
     Ps(ps::Ps),
+    Restore(restore::Restore),
     Resume(pause::Resume),
     Run(run::Run),
     Spec(spec::Spec),
@@ -172,6 +176,7 @@ impl Cli {
         let driver = self.global.driver();
         let root = Root::new(self.global.root)?;
         match self.command {
+            Command::Checkpoint(checkpoint) => checkpoint.run(&root).map(|()| 0),
             Command::Completion(completion) => completion.run().map(|()| 0),
             Command::Create(create) => create.run(&root, driver).map(|()| 0),
             Command::Delete(delete) => delete.run(&root).map(|()| 0),
@@ -182,6 +187,7 @@ impl Cli {
             Command::Mounts(mounts) => mounts.run(&root).map(|()| 0),
             Command::Pause(pause) => pause.run(&root).map(|()| 0),
             Command::Ps(ps) => ps.run(&root).map(|()| 0),
+            Command::Restore(restore) => restore.run(&root),
             Command::Resume(resume) => resume.run(&root).map(|()| 0),
             Command::Kill(kill) => kill.run(&root).map(|()| 0),
             Command::Run(run) => run.run(&root, driver),

@@ -10,6 +10,7 @@
 //! Nothing else is stored. Whether a container lives is asked of the kernel each time.
 
 mod adopt;
+mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod events;
@@ -21,6 +22,7 @@ mod network;
 pub(crate) mod notify;
 mod rdt;
 pub(crate) mod record;
+pub(crate) mod restore;
 pub(crate) mod source;
 pub(crate) mod start;
 pub(crate) mod status;

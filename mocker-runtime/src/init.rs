@@ -14,6 +14,7 @@ mod mask;
 mod mount;
 mod rootfs;
 mod settings;
+mod stdio;
 mod task;
 mod user;
 
@@ -82,6 +83,7 @@ const STEPS: &[Step] = &[
     ("prepare the root file system", rootfs::prepare), // nothing reaches the host from here on
     ("mount the filesystems", mount::mount_all), // needs the host's paths
     ("make the devices", device::make_all),    // needs the mounts on /dev
+    ("turn streams that lead nowhere inside", stdio::reopen_null), // needs the null device
     ("set up the terminal", console::set_up),  // needs devpts
     ("run the hooks outside", run_outer_hooks), // namespaces are there, the root is not changed
     ("run the hooks inside", run_create_container_hooks), // likewise

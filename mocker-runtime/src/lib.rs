@@ -8,6 +8,7 @@
 mod abi;
 mod bundle;
 mod cgroup;
+mod checkpoint;
 mod cli;
 mod container;
 pub mod error;

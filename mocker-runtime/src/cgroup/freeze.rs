@@ -45,6 +45,11 @@ impl Cgroup {
         v1.or_else(|| self.unified_dir().map(|dir| (dir.path.as_path(), V2)))
     }
 
+    /// The directory that freezes, for whoever does it another way.
+    pub(crate) fn freezer_dir(&self) -> Option<&Path> {
+        self.freezer().map(|(dir, _)| dir)
+    }
+
     /// True if somebody has asked for the processes to be stopped.
     pub(crate) fn is_frozen(&self) -> bool {
         let Some((dir, words)) = self.freezer() else { return false };

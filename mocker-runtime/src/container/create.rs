@@ -21,6 +21,7 @@ use super::{Container, Root, adopt, network, source};
 use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
 use crate::cgroup::Cgroup;
+use crate::checkpoint::stdio;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
 use crate::init::{self, Birth, Settings};
@@ -84,7 +85,8 @@ pub(crate) struct Created {
     pub(crate) child: Child,
     /// Where its program says that it is ready, of one that waits for no `start`
     pub(crate) listener: Option<Listener>,
-    sync: End,
+    /// None: it runs already
+    sync: Option<End>,
 }
 
 /// What init takes over by being a copy of this process.
@@ -96,11 +98,11 @@ struct Inherited {
 }
 
 /// Everything that the steps share.
-struct Creation<'a> {
-    root: &'a Root,
-    id: &'a ContainerId,
-    bundle: &'a Bundle,
-    plan: &'a Plan,
+pub(super) struct Creation<'a> {
+    pub(super) root: &'a Root,
+    pub(super) id: &'a ContainerId,
+    pub(super) bundle: &'a Bundle,
+    pub(super) plan: &'a Plan,
 }
 
 impl Root {
@@ -183,11 +185,11 @@ impl Creation<'_> {
         let listener = (until == Until::Ready).then(|| Listener::open(&container)).transpose()?.flatten();
         sync.send(&FromParent::Go)?;
         undo.keep();
-        Ok(Created { container, child, listener, sync })
+        Ok(Created { container, child, listener, sync: Some(sync) })
     }
 
     /// The record before init is there.
-    fn record(&self, cgroup: Cgroup) -> Record {
+    pub(super) fn record(&self, cgroup: Cgroup) -> Record {
         Record {
             version: Record::VERSION,
             oci_version: self.plan.oci_version.clone(),
@@ -205,6 +207,11 @@ impl Creation<'_> {
                 poststop: self.plan.hooks.poststop.clone(),
                 ..Hooks::default()
             },
+            stdio: match self.plan.process.terminal {
+                Some(_) => stdio::of_terminal(),
+                None => stdio::own(),
+            },
+            restored: false,
         }
     }
 
@@ -311,9 +318,15 @@ impl Created {
         self.listener.as_ref().map_or(Ok(()), |listener| self.container.wait_ready(listener))
     }
 
+    /// One that came back running. Its poststart hooks ran when it was started.
+    pub(super) fn restored(container: Container, child: Child) -> Self {
+        Self { container, child, listener: None, sync: None }
+    }
+
     /// Waits until the program of a container that waits for nothing runs.
     pub(crate) fn wait_running(&self) -> Result<()> {
-        match self.sync.receive()? {
+        let Some(sync) = &self.sync else { return Ok(()) };
+        match sync.receive()? {
             None => self.container.after_start(),
             Some(FromInit::Failed(error)) => Err(error),
             Some(_) => Err(Error::new(Kind::Internal, "init spoke out of turn")),

@@ -58,8 +58,12 @@ impl Container {
         let config = self.config()?;
         let config = config.config()?;
         let linux = config.linux.unwrap_or_default();
-        let namespaces = namespaces::plan(&linux.namespaces, &linux.time_offsets)?;
+        let mut namespaces = namespaces::plan(&linux.namespaces, &linux.time_offsets)?;
         let record = self.record()?;
+        if record.restored && !namespaces.has(libc::CLONE_NEWTIME) && has_time_namespaces() {
+            // criu has made one, so that clocks go on from where they were.
+            namespaces.new |= libc::CLONE_NEWTIME as u64;
+        }
         let cgroup = record.cgroup.below(&options.cgroups)?;
         let settings = Settings {
             console: options.console,
@@ -78,6 +82,11 @@ impl Container {
         )?;
         Ok(running)
     }
+}
+
+/// Linux 5.6, where it was built with them.
+fn has_time_namespaces() -> bool {
+    rustix::fs::lstat("/proc/self/ns/time").is_ok()
 }
 
 /// A process that is about to run.

@@ -41,6 +41,12 @@ pub(crate) struct Record {
     pub(crate) cgroup: Cgroup,
     /// Those that `start` and `delete` run
     pub(crate) hooks: Hooks,
+    /// What its standard streams were when it was made, for a checkpoint
+    #[serde(default)]
+    pub(crate) stdio: Vec<String>,
+    /// Whether it came from a checkpoint: criu gives it a time namespace
+    #[serde(default)]
+    pub(crate) restored: bool,
 }
 
 /// Init, so that no other process can be taken for it.

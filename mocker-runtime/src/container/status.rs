@@ -60,6 +60,7 @@ pub(crate) enum Verb {
     Pause,
     Resume,
     Update,
+    Checkpoint,
 }
 
 /// Whether a container of that status may be treated so.
@@ -87,6 +88,9 @@ pub(crate) fn allow(verb: Verb, status: Status) -> Result<()> {
         (Verb::Resume, Status::Created | Status::Running) => refuse("container not paused"),
         (Verb::Update, Status::Created | Status::Running | Status::Paused) => Ok(()),
         (Verb::Pause | Verb::Resume | Verb::Update, Status::Stopped) => refuse("container not running"),
+        (Verb::Checkpoint, Status::Running | Status::Paused) => Ok(()),
+        (Verb::Checkpoint, Status::Created) => refuse("cannot checkpoint a container that was not started"),
+        (Verb::Checkpoint, Status::Stopped) => refuse("cannot checkpoint a container that has stopped"),
         (_, Status::Creating) => refuse("the container is still being created"),
     }
 }

@@ -10,7 +10,7 @@ use rustix::termios::Termios;
 use super::create::Created;
 use super::delete::Force;
 use super::notify::Listener;
-use crate::error::{Result, WhileDoing};
+use crate::error::{Kind, Result, WhileDoing};
 use crate::sys::clone::Child;
 use crate::sys::{signal, tty};
 
@@ -82,7 +82,11 @@ pub(crate) fn until_end(
         signal::reap(created.child.pidfd.as_fd()).ok();
     }
     if !keep || status.is_err() {
-        created.container.delete(Force::Yes)?;
+        match created.container.delete(Force::Yes) {
+            // A checkpoint, or somebody else, has deleted it already.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            result => result?,
+        }
     }
     status
 }

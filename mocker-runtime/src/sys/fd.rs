@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -52,18 +52,51 @@ pub(crate) fn send_fd(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -
 
 /// Receives one descriptor.
 pub(crate) fn receive_fd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let mut text = [0_u8; 256];
+    let (_, fd) = receive(socket, &mut [0_u8; 256]).while_doing(|| "receive a descriptor")?;
+    fd.ok_or_else(|| Error::new(Kind::Internal, "receive a descriptor: the message holds none"))
+}
+
+/// Receives bytes, and the descriptor that may come with them.
+pub(crate) fn receive(socket: BorrowedFd<'_>, text: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut text)], &mut control, RecvFlags::CMSG_CLOEXEC)
-        .while_doing(|| "receive a descriptor")?;
-    control
-        .drain()
-        .find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        })
-        .ok_or_else(|| Error::new(Kind::Internal, "receive a descriptor: the message holds none"))
+    let received = loop {
+        match rustix::net::recvmsg(
+            socket,
+            &mut [IoSliceMut::new(text)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
+            Err(Errno::INTR) => {}
+            result => break result.while_doing(|| "receive a message")?,
+        }
+    };
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((received.bytes, fd))
+}
+
+/// Lets a descriptor live on in the program that this process becomes.
+pub(crate) fn keep_on_exec(fd: impl AsFd) -> Result<()> {
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())
+        .while_doing(|| "keep a descriptor for the program")
+}
+
+/// Takes over a descriptor that the caller of this program has opened for it to write to.
+pub(crate) fn adopt_writable(number: i32) -> Result<OwnedFd> {
+    let act = || format!("descriptor {number}");
+    if number < 3 {
+        return Err(Error::invalid("it is none of those that a caller hands over")).while_doing(act);
+    }
+    // SAFETY: the number is borrowed for one question only, which fails where it is not open.
+    let flags = rustix::fs::fcntl_getfl(unsafe { BorrowedFd::borrow_raw(number) }).while_doing(act)?;
+    if flags.intersection(OFlags::RWMODE) == OFlags::RDONLY {
+        return Err(Error::invalid("it is not open for writing")).while_doing(act);
+    }
+    // SAFETY: it is open, as was just seen, and this program opens none of its own before it looks at its words.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Makes a fifo for its owner alone and opens both of its ends, so that neither open nor read meets an end.

@@ -1,0 +1,150 @@
+//! The parent's half of a restore: directory and cgroups as for a create, then criu in the place of init's steps.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::create::{Created, Creation, write_pid_file};
+use super::id::ContainerId;
+use super::record::{Init as InitRecord, Record};
+use super::status::Status;
+use super::undo::Undo;
+use super::{Container, Home, Root};
+use crate::bundle::Bundle;
+use crate::cgroup::{self, Cgroup};
+use crate::checkpoint::restore::{self, Moment, Restore, Subject};
+use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::plan::Plan;
+use crate::sys::{proc, signal};
+use crate::{hooks, log};
+
+/// What the command line adds to the config.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) restore: Restore,
+    /// Gets the master of the container's terminal
+    pub(crate) console: Option<OwnedFd>,
+    pub(crate) pid_file: Option<PathBuf>,
+}
+
+impl Root {
+    /// Makes a container from the images of a checkpoint; on failure nothing of it stays.
+    pub(crate) fn restore(
+        &self,
+        id: &ContainerId,
+        bundle: &Bundle,
+        plan: &Plan,
+        options: Options,
+    ) -> Result<Created> {
+        let creation = Creation { root: self, id, bundle, plan };
+        creation.restore(options).while_doing(|| format!("restore container {id}"))
+    }
+}
+
+impl Creation<'_> {
+    fn restore(&self, options: Options) -> Result<Created> {
+        let mode = cgroup::mode();
+        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
+        record.restored = true;
+        // As for a create: once a hook has run, a failure ends the life cycle with the poststop hooks.
+        let hooked = Rc::new(Cell::new(false));
+        let (ran, poststop) = (Rc::clone(&hooked), record.hooks.poststop.clone());
+        let stopped = record.state(Status::Stopped).to_string();
+        let mut undo = Undo::default();
+        undo.push(move || if ran.get() { hooks::run_all("poststop", &poststop, &stopped) } else { Ok(()) });
+        let home = self.root.make(self.id)?;
+        let dir = home.path.clone();
+        undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
+        record.save(&home)?;
+        self.bundle.copy_to(&home.path)?;
+        record.cgroup.make(&self.plan.cgroup, mode)?;
+        let made = record.cgroup.clone();
+        undo.push(move || made.kill_all().and_then(|()| made.remove()));
+
+        let place = Place::make(&home)?;
+        let cgroup = record.cgroup.clone();
+        let annotations = record.annotations.clone();
+        let subject = Subject {
+            plan: self.plan,
+            cgroup: &cgroup,
+            annotations: &annotations,
+            place: &place.0,
+            console: options.console,
+        };
+        let progress =
+            Progress { creation: self, home: &home, record: RefCell::new(record), hooked: &hooked };
+        let child = restore::restore(&subject, &options.restore, |moment| progress.tell(moment))?;
+        let record = progress.record.into_inner();
+        drop(place);
+        let handle = child.pidfd.try_clone().while_doing(|| "copy init's handle")?;
+        undo.push(move || {
+            signal::send(handle.as_fd(), libc::SIGKILL).ok();
+            signal::reap(handle.as_fd()).map(drop)
+        });
+        if let Some(file) = &options.pid_file {
+            write_pid_file(file, child.pid.as_raw_nonzero().get())?;
+        }
+        undo.keep();
+        let container = Container { id: self.id.clone(), home, record: Some(record) };
+        Ok(Created::restored(container, child))
+    }
+}
+
+/// Where criu finds the root file system, as long as it works.
+struct Place(PathBuf);
+
+impl Place {
+    fn make(home: &Home) -> Result<Self> {
+        // criu takes no path with a symlink in it.
+        let link = format!("/proc/self/fd/{}", home.fd.as_raw_fd());
+        let path = std::fs::read_link(&link).while_doing(|| format!("read {link}"))?.join("criu-root");
+        std::fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&path)
+            .while_doing(|| format!("make {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // It goes with the container's directory at the latest.
+        std::fs::remove_dir(&self.0).ok();
+    }
+}
+
+/// What is to be done while criu works.
+struct Progress<'a> {
+    creation: &'a Creation<'a>,
+    home: &'a Home,
+    record: RefCell<Record>,
+    hooked: &'a Cell<bool>,
+}
+
+impl Progress<'_> {
+    fn tell(&self, moment: Moment) -> Result<()> {
+        let mut record = self.record.borrow_mut();
+        match moment {
+            Moment::Namespaces(pid) => {
+                let hooks = &self.creation.plan.hooks;
+                if hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && hooks.poststop.is_empty() {
+                    return Ok(());
+                }
+                self.hooked.set(true);
+                let mut seen = record.clone();
+                seen.init = Some(InitRecord { pid, start_time: 0 });
+                let state = seen.state(Status::Creating).to_string();
+                hooks::run_all("prestart", &hooks.prestart, &state)?;
+                hooks::run_all("createRuntime", &hooks.create_runtime, &state)
+            }
+            Moment::Restored(pid) => {
+                let stat = proc::stat(pid)?.ok_or_else(|| Error::new(Kind::Internal, "init is gone"))?;
+                record.init = Some(InitRecord { pid, start_time: stat.start_time });
+                log::debug(|| format!("container {}: init is process {pid}", self.creation.id));
+                record.save(self.home)
+            }
+        }
+    }
+}
