@@ -7,6 +7,7 @@
 //!   base.tar.gz  base.tar.gz.json     the packed layer, its digests
 //!   base.tar.zst base.tar.zst.json
 //!   many.tar.gz  many.tar.gz.json
+//!   criu/                             sid's criu, where PATH has none that works
 //! ```
 //!
 //! Only making `bookworm.tar` needs the network, and only the machine's own apt mirror. A machine without
@@ -117,10 +118,16 @@ fn described(image: Image) -> Image {
 
 /// Work in the folder that one process does while the others wait.
 fn locked(work: impl FnOnce(&Path) -> Result<Packed>) -> Result<Packed> {
+    let _lock = lock()?;
+    work(&folder()?)
+}
+
+/// Held while something in the folder is made.
+pub(crate) fn lock() -> Result<File> {
     let dir = folder()?;
     let lock = File::create(dir.join("lock"))?;
     lock.lock().with_context(|| format!("lock {}", dir.display()))?;
-    work(&dir)
+    Ok(lock)
 }
 
 fn userland(dir: &Path) -> Result<PathBuf> {
@@ -143,7 +150,7 @@ fn userland(dir: &Path) -> Result<PathBuf> {
 }
 
 /// The first repository of this machine's own apt that holds the main archive.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let output = Command::new("apt-get")
         .args(["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"])
         .output()

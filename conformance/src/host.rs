@@ -35,6 +35,8 @@ pub enum Need {
     Overlay,
     /// The kernel can make network devices of this kind.
     NetworkDevice(&'static str),
+    /// A criu that works on this kernel is there, or can be made.
+    Criu,
     /// This program is in PATH.
     Program(&'static str),
     /// This path is there (a device, a file of /proc or /sys).
@@ -56,6 +58,7 @@ impl Need {
                 std::fs::read_to_string("/proc/filesystems").is_ok_and(|list| list.contains("\toverlay\n"))
             }
             Self::NetworkDevice(kind) => network_device(kind),
+            Self::Criu => crate::criu::folder().is_some(),
             Self::Program(name) => on_path(name).is_some(),
             Self::Path(path) => Path::new(path).symlink_metadata().is_ok(),
         }

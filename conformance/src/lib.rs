@@ -4,6 +4,7 @@
 //! fixture   images built in memory or from a tar file, true or lying
 //! registry  an in-process registry with faults, Debian's docker-registry, and a push to either
 //! debian    images with a real Debian userland, made once and kept
+//! criu      a criu that works on this kernel, found or made
 //! host      what this machine can do; the only way for a test to skip; waiting; finding programs
 //!
 //! cases     the suite: sentences of the specification, each with a check
@@ -21,6 +22,7 @@ pub mod bundle;
 pub mod case;
 pub mod cases;
 pub mod container;
+pub mod criu;
 pub mod debian;
 pub mod expected;
 pub mod fixture;

@@ -177,6 +177,15 @@ fn failed(response: &Response, log: &Path) -> Error {
     .with_hint(format!("criu's log is {}", log.display()))
 }
 
+/// The same for one that ended without an answer; its log is all that it has left.
+fn explain(error: Error, log: &Path) -> Error {
+    match first_error(log) {
+        Some(reason) if error == criu::ended() => Error::new(error.kind(), format!("{error}: {reason}"))
+            .with_hint(format!("criu's log is {}", log.display())),
+        _ => error,
+    }
+}
+
 /// What criu complains of but does without: a higher limit of open files, which takes CAP_SYS_RESOURCE, and a look
 /// at the device for tunnels, which the container's rules keep from it.
 const HARMLESS: [&str; 2] = ["Can't setup RLIMIT_NOFILE for self", "tun: Unable to create tun"];

@@ -163,6 +163,11 @@ impl Container {
         Ok(())
     }
 
+    /// Lets others change the container: nobody waits for the end of a program that runs in the foreground.
+    fn unlock(&self) -> Result<()> {
+        fd::unlock(&self.home.fd)
+    }
+
     /// The record; an error while the container is being made.
     pub(crate) fn record(&self) -> Result<&Record> {
         self.record.as_ref().ok_or_else(|| {

@@ -100,7 +100,7 @@ impl Criu {
         let response = self.call(&rpc::feature(feature), |_| Ok(()))?;
         match response.success && response.features.contains(&(feature as u32)) {
             true => Ok(()),
-            false => Err(Error::unsupported(format!("criu is missing features: {name}"))),
+            false => Err(Error::unsupported(format!("criu is missing features: [{name}]"))),
         }
     }
 
@@ -170,6 +170,11 @@ fn become_criu(handover: OwnedFd, kept: &[OwnedFd], streams: Streams) -> Result<
         std::io::ErrorKind::NotFound => Err(no_criu()),
         _ => Err(error).while_doing(|| "run criu"),
     }
+}
+
+/// It has died, or given up before it could answer.
+pub(super) fn ended() -> Error {
+    Error::new(Kind::Internal, "criu ended without an answer")
 }
 
 fn no_criu() -> Error {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::criu::{Criu, Notice, Streams};
 use super::rpc::{Feature, Request, Type, field};
-use super::{Options, Places, external, failed, make_dir, stdio};
+use super::{Options, Places, explain, external, failed, make_dir, stdio};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::log;
@@ -82,7 +82,7 @@ pub(crate) fn dump(subject: &Subject<'_>, dump: Dump) -> Result<()> {
         Ok(())
     };
     let kind = if pre { Type::PreDump } else { Type::Dump };
-    let response = criu.call(&request.message(kind), act)?;
+    let response = criu.call(&request.message(kind), act).map_err(|error| explain(error, &log))?;
     let exit = criu.finish()?;
     // After a pre-dump it waits for more requests, and takes their not coming for an error.
     if !response.success || (exit != 0 && !pre) {

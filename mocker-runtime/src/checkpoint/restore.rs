@@ -15,7 +15,7 @@ use rustix::process::Pid;
 
 use super::criu::{Criu, Notice, Streams};
 use super::rpc::{Request, Response, Type, field};
-use super::{Options, Places, external, failed, stdio};
+use super::{Options, Places, explain, external, failed, stdio};
 use crate::abi::{Attr, Reach};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
@@ -84,7 +84,9 @@ pub(crate) fn restore(
     subject.cgroup.add(criu.pid())?;
     criu.check_version()?;
     name_cgroups(&mut request, criu.pid())?;
-    let response = criu.call(&request.message(Type::Restore), |notice| subject.act(notice, &mut tell))?;
+    let response = criu
+        .call(&request.message(Type::Restore), |notice| subject.act(notice, &mut tell))
+        .map_err(|error| explain(error, &log))?;
     let exit = criu.finish()?;
     if !response.success || exit != 0 {
         return Err(failed(&response, &log));
@@ -155,6 +157,10 @@ fn prepare_root(plan: &Plan, place: &Path) -> Result<()> {
         make_place(&root, plan, mount)
             .while_doing(|| format!("make a place for the mount at {}", mount.destination.display()))
     })?;
+    if plan.rootfs.readonly {
+        // criu pivots through this directory, or one that it makes, which it could not in such a root.
+        path::open_or_make(&root, Path::new("/tmp"), Make::Dir)?;
+    }
     let path = CString::new(place.as_os_str().as_bytes()).map_err(|_| Error::invalid("a path has a NUL"))?;
     mount::detach(&path)?;
     attach_root(plan, place).map(drop)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::absolute;
 use super::checkpoint::{Images, What};
-use super::create::{Setup, read};
+use super::create::Setup;
 use super::run::own_terminal;
 use crate::checkpoint::restore::Restore as Wanted;
 use crate::container::id::ContainerId;
@@ -48,7 +48,7 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) fn run(self, root: &Root) -> Result<u8> {
-        let (bundle, plan) = read(&self.bundle)?;
+        let (bundle, plan) = self.setup.read(&self.bundle)?;
         if self.detach {
             self.setup.check_detached(&plan)?;
         }

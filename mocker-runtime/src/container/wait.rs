@@ -68,7 +68,8 @@ pub(crate) fn until_end(
     console: Option<Console>,
     keep: bool,
 ) -> Result<u8> {
-    let end = match created.wait_running() {
+    let running = created.wait_running().and_then(|()| created.container.unlock());
+    let end = match running {
         Ok(()) => {
             let listener = created.listener.as_ref();
             Foreground { child: &created.child, signals, console, listener }.relay()

@@ -134,6 +134,11 @@ pub(crate) fn lock(dir: impl AsFd) -> Result<()> {
     }
 }
 
+/// Gives the lock back.
+pub(crate) fn unlock(dir: impl AsFd) -> Result<()> {
+    rustix::fs::flock(&dir, FlockOperation::Unlock).while_doing(|| "unlock the container's directory")
+}
+
 /// True if nobody held the lock; it is taken then.
 pub(crate) fn try_lock(dir: impl AsFd) -> Result<bool> {
     match rustix::fs::flock(dir, FlockOperation::NonBlockingLockExclusive) {
