@@ -32,6 +32,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, WhileDoing};
+use crate::plan::Plan;
 use crate::sys::path;
 use rpc::{Request, Response, field};
 
@@ -73,6 +74,14 @@ pub(crate) enum CgroupMode {
     #[default]
     #[value(skip)]
     Default = 6,
+}
+
+/// criu takes a container for what is in its mount namespace.
+fn check(plan: &Plan) -> Result<()> {
+    match plan.namespaces.has(libc::CLONE_NEWNS) {
+        true => Ok(()),
+        false => Err(Error::unsupported("criu needs a mount namespace of the container's own")),
+    }
 }
 
 /// The directories of one call, open: criu has them under the same numbers.

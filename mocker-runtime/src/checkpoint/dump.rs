@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::criu::{Criu, Notice, Streams};
 use super::rpc::{Feature, Request, Type, field};
-use super::{Options, Places, explain, external, failed, make_dir, stdio};
+use super::{Options, Places, check, explain, external, failed, make_dir, stdio};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::log;
@@ -52,6 +52,7 @@ pub(crate) struct Subject<'a> {
 
 /// Saves the container; on failure it goes on as if nothing had been.
 pub(crate) fn dump(subject: &Subject<'_>, dump: Dump) -> Result<()> {
+    check(subject.plan)?;
     make_dir(&dump.common.images)?;
     if let Some(parent) = &dump.parent {
         check_parent(&dump.common.images, parent)?;

@@ -13,7 +13,7 @@ use super::rpc::{Request, field};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::Plan;
-use crate::plan::mounts::What;
+use crate::plan::mounts::{Link, What};
 use crate::plan::namespaces::{KINDS, Namespaces};
 use crate::sys::path;
 
@@ -33,6 +33,14 @@ pub(super) fn mounts(plan: &Plan, cgroup: &Cgroup) -> Result<Vec<External>> {
     for mount in &plan.mounts {
         let place = rootfs.resolve(&mount.destination)?;
         match &mount.what {
+            What::Bind { link: Link::Copy, source, .. } if source.is_symlink() => {} // no mount was made
+            What::Bind { link: Link::Show, source, .. } if source.is_symlink() => {
+                return Err(Error::unsupported(format!(
+                    "mount {} at {}: criu would follow the link",
+                    source.display(),
+                    mount.destination.display()
+                )));
+            }
             What::Bind { source, .. } => found.push(External { place, source: source.clone() }),
             // In a cgroup namespace they are mounts of the container's own.
             What::Cgroup if !plan.namespaces.has(libc::CLONE_NEWCGROUP) => {

@@ -15,7 +15,7 @@ use rustix::process::Pid;
 
 use super::criu::{Criu, Notice, Streams};
 use super::rpc::{Request, Response, Type, field};
-use super::{Options, Places, explain, external, failed, stdio};
+use super::{Options, Places, check, explain, external, failed, stdio};
 use crate::abi::{Attr, Reach};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
@@ -53,6 +53,8 @@ pub(crate) struct Subject<'a> {
 /// What happens to the container on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
+    /// criu is there as this process, whose children the container's will be: time for cgroups and the like
+    Begun(i32),
     /// Its namespaces are there, and init of this pid, but nothing runs: time for hooks
     Namespaces(i32),
     /// All is there and about to run
@@ -65,6 +67,7 @@ pub(crate) fn restore(
     restore: &Restore,
     mut tell: impl FnMut(Moment) -> Result<()>,
 ) -> Result<Child> {
+    check(subject.plan)?;
     let mut places = Places::open(&restore.common, LOG)?;
     let mut request = subject.request(restore, &places)?;
     for (pipe, stream) in stdio::pipes(&restore.common.images)? {
@@ -81,7 +84,7 @@ pub(crate) fn restore(
         kept.extend(places.into_descriptors());
         Ok(kept)
     })?;
-    subject.cgroup.add(criu.pid())?;
+    tell(Moment::Begun(criu.pid()))?;
     criu.check_version()?;
     name_cgroups(&mut request, criu.pid())?;
     let response = criu
@@ -188,9 +191,9 @@ fn make_place(root: &OwnedFd, plan: &Plan, given: &Mount) -> Result<()> {
         return Ok(());
     }
     match &given.what {
-        What::Cgroup => Ok(()),
+        What::Cgroup | What::Remount { .. } => Ok(()),
         What::Fs { .. } => path::open_or_make(root, &given.destination, Make::Dir).map(drop),
-        What::Bind { source, reach } => {
+        What::Bind { source, reach, .. } => {
             let source = path::open(source, OFlags::PATH)?;
             let make = if path::is_dir(&source)? { Make::Dir } else { Make::File };
             let tree = mount::clone_tree(source.as_fd(), c"", *reach)?;

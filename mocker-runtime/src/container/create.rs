@@ -216,7 +216,12 @@ impl Creation<'_> {
     }
 
     /// What is outside of the container's directory and its cgroups.
-    fn make_places(&self, record: &Record, root: Option<&OwnedFd>, undo: &mut Undo<'_>) -> Result<()> {
+    pub(super) fn make_places(
+        &self,
+        record: &Record,
+        root: Option<&OwnedFd>,
+        undo: &mut Undo<'_>,
+    ) -> Result<()> {
         if let (Some(tree), Some(number)) = (root, record.root_mount) {
             source::attach_root(self.plan, tree)?;
             let path = record.rootfs.clone();

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::create::{Created, Creation, write_pid_file};
 use super::id::ContainerId;
+use super::rdt::Group;
 use super::record::{Init as InitRecord, Record};
 use super::status::Status;
 use super::undo::Undo;
@@ -16,9 +17,10 @@ use crate::bundle::Bundle;
 use crate::cgroup::{self, Cgroup};
 use crate::checkpoint::restore::{self, Moment, Restore, Subject};
 use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::hooks::{self, Output};
+use crate::log;
 use crate::plan::Plan;
 use crate::sys::{proc, signal};
-use crate::{hooks, log};
 
 /// What the command line adds to the config.
 #[derive(Debug)]
@@ -47,13 +49,18 @@ impl Creation<'_> {
     fn restore(&self, options: Options) -> Result<Created> {
         let mode = cgroup::mode();
         let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
+        record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
         record.restored = true;
         // As for a create: once a hook has run, a failure ends the life cycle with the poststop hooks.
         let hooked = Rc::new(Cell::new(false));
         let (ran, poststop) = (Rc::clone(&hooked), record.hooks.poststop.clone());
         let stopped = record.state(Status::Stopped).to_string();
         let mut undo = Undo::default();
-        undo.push(move || if ran.get() { hooks::run_all("poststop", &poststop, &stopped) } else { Ok(()) });
+        let notes = self.plan.annotations.clone();
+        undo.push(move || match ran.get() {
+            true => hooks::run_all("poststop", &poststop, &stopped, &Output::open(&notes)?),
+            false => Ok(()),
+        });
         let home = self.root.make(self.id)?;
         let dir = home.path.clone();
         undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
@@ -62,6 +69,8 @@ impl Creation<'_> {
         record.cgroup.make(&self.plan.cgroup, mode)?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));
+
+        self.make_places(&record, None, &mut undo)?;
 
         let place = Place::make(&home)?;
         let cgroup = record.cgroup.clone();
@@ -127,6 +136,10 @@ impl Progress<'_> {
     fn tell(&self, moment: Moment) -> Result<()> {
         let mut record = self.record.borrow_mut();
         match moment {
+            Moment::Begun(criu) => {
+                record.cgroup.add(criu)?;
+                record.rdt.as_ref().map_or(Ok(()), |group| group.add(criu))
+            }
             Moment::Namespaces(pid) => {
                 let hooks = &self.creation.plan.hooks;
                 if hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && hooks.poststop.is_empty() {
@@ -136,8 +149,9 @@ impl Progress<'_> {
                 let mut seen = record.clone();
                 seen.init = Some(InitRecord { pid, start_time: 0 });
                 let state = seen.state(Status::Creating).to_string();
-                hooks::run_all("prestart", &hooks.prestart, &state)?;
-                hooks::run_all("createRuntime", &hooks.create_runtime, &state)
+                let output = Output::open(&record.annotations)?;
+                hooks::run_all("prestart", &hooks.prestart, &state, &output)?;
+                hooks::run_all("createRuntime", &hooks.create_runtime, &state, &output)
             }
             Moment::Restored(pid) => {
                 let stat = proc::stat(pid)?.ok_or_else(|| Error::new(Kind::Internal, "init is gone"))?;
