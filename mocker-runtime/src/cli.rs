@@ -187,7 +187,7 @@ impl Cli {
             Command::Mounts(mounts) => mounts.run(&root).map(|()| 0),
             Command::Pause(pause) => pause.run(&root).map(|()| 0),
             Command::Ps(ps) => ps.run(&root).map(|()| 0),
-            Command::Restore(restore) => restore.run(&root),
+            Command::Restore(restore) => restore.run(&root, driver),
             Command::Resume(resume) => resume.run(&root).map(|()| 0),
             Command::Kill(kill) => kill.run(&root).map(|()| 0),
             Command::Run(run) => run.run(&root, driver),

@@ -581,7 +581,8 @@ fn the_caller_is_told_when_pages_are_served_and_the_container_stays_till_then() 
     assert_eq!(byte, [0], "{}", said());
     // It is kept until it has been served; that nobody wants any of it is fine.
     assert!(bundle.state_root().join(&bundle.id).is_dir());
-    drop(std::net::TcpStream::connect(("127.0.0.1", port as u16)).unwrap());
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port as u16));
+    drop(std::net::TcpStream::connect_timeout(&address, LIMIT).unwrap());
     assert!(dump.wait().unwrap().success(), "{}", said());
     bundle.assert_nothing_left();
 }
@@ -673,7 +674,7 @@ fn a_restore_that_fails_leaves_nothing() {
     let none = bundle.path().join("none");
     call.fails(&format!("restore container {id}: open {}: No such file or directory", none.display()));
     bundle.assert_nothing_left();
-    assert!(!none.exists());
+    assert!(!fs::exists(none).unwrap());
     let call: Call = ours.command(&["restore", id]).env("PATH", "/nonexistent").output().unwrap().into();
     call.fails(&format!("restore container {id}: exec: \"criu\": executable file not found in $PATH"));
     bundle.assert_nothing_left();

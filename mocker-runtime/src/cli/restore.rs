@@ -13,6 +13,7 @@ use crate::container::restore::Options;
 use crate::container::wait::{Console, Signals, subreaper};
 use crate::container::{Root, wait};
 use crate::error::Result;
+use crate::plan::cgroup::Driver;
 use crate::sys::fd;
 
 /// Make a container from what `checkpoint` has saved, and wait for its end
@@ -47,8 +48,8 @@ pub(super) struct Restore {
 }
 
 impl Restore {
-    pub(super) fn run(self, root: &Root) -> Result<u8> {
-        let (bundle, plan) = self.setup.read(&self.bundle)?;
+    pub(super) fn run(self, root: &Root, driver: Driver) -> Result<u8> {
+        let (bundle, plan) = self.setup.read(&self.bundle, driver)?;
         if self.detach {
             self.setup.check_detached(&plan)?;
         }

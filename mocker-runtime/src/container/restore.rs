@@ -14,7 +14,7 @@ use super::status::Status;
 use super::undo::Undo;
 use super::{Container, Home, Root};
 use crate::bundle::Bundle;
-use crate::cgroup::{self, Cgroup};
+use crate::cgroup::{Cgroup, Placeholder};
 use crate::checkpoint::restore::{self, Moment, Restore, Subject};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
@@ -47,8 +47,7 @@ impl Root {
 
 impl Creation<'_> {
     fn restore(&self, options: Options) -> Result<Created> {
-        let mode = cgroup::mode();
-        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, mode, self.id.as_str())?);
+        let mut record = self.record(Cgroup::locate(&self.plan.cgroup, self.id.as_str())?);
         record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
         record.restored = true;
         // As for a create: once a hook has run, a failure ends the life cycle with the poststop hooks.
@@ -66,9 +65,13 @@ impl Creation<'_> {
         undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
         record.save(&home)?;
         self.bundle.copy_to(&home.path)?;
-        record.cgroup.make(&self.plan.cgroup, mode)?;
+        let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));
+        if placeholder.is_some() {
+            // As for a create: what systemd was asked for can be found.
+            record.save(&home)?;
+        }
 
         self.make_places(&record, None, &mut undo)?;
 
@@ -129,6 +132,8 @@ struct Progress<'a> {
     creation: &'a Creation<'a>,
     home: &'a Home,
     record: RefCell<Record>,
+    /// Keeps systemd's scope until somebody else is in it
+    placeholder: Cell<Option<Placeholder>>,
     hooked: &'a Cell<bool>,
 }
 
@@ -138,6 +143,7 @@ impl Progress<'_> {
         match moment {
             Moment::Begun(criu) => {
                 record.cgroup.add(criu)?;
+                self.placeholder.take().map_or(Ok(()), |placeholder| record.cgroup.relieve(placeholder))?;
                 record.rdt.as_ref().map_or(Ok(()), |group| group.add(criu))
             }
             Moment::Namespaces(pid) => {
