@@ -8,6 +8,7 @@ use super::checkpoint::{Images, What};
 use super::create::Setup;
 use super::run::own_terminal;
 use crate::checkpoint::restore::Restore as Wanted;
+use crate::container::create::Outlets;
 use crate::container::id::ContainerId;
 use crate::container::restore::Options;
 use crate::container::wait::{Console, Signals, subreaper};
@@ -59,7 +60,10 @@ impl Restore {
         }
         let mut options = Options {
             console: self.setup.console_socket.as_deref().map(fd::connect).transpose()?,
-            pid_file: absolute(self.setup.pid_file)?,
+            outlets: Outlets {
+                pid_file: absolute(self.setup.pid_file)?,
+                pidfd_socket: self.setup.pidfd_socket.as_deref().map(fd::connect).transpose()?,
+            },
             restore: Wanted {
                 common: self.images.options(&self.what)?,
                 tcp_close: self.tcp_close,

@@ -58,9 +58,10 @@ pub(crate) struct Options {
 }
 
 /// Who is told of init besides the record.
-struct Outlets {
-    pid_file: Option<PathBuf>,
-    pidfd_socket: Option<OwnedFd>,
+#[derive(Debug)]
+pub(crate) struct Outlets {
+    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) pidfd_socket: Option<OwnedFd>,
 }
 
 impl Options {
@@ -70,7 +71,7 @@ impl Options {
 }
 
 impl Outlets {
-    fn tell(self, child: &Child) -> Result<()> {
+    pub(super) fn tell(self, child: &Child) -> Result<()> {
         if let Some(file) = &self.pid_file {
             write_pid_file(file, child.pid.as_raw_nonzero().get())?;
         }

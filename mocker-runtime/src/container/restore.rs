@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::create::{Created, Creation, write_pid_file};
+use super::create::{Created, Creation, Outlets};
 use super::id::ContainerId;
 use super::rdt::Group;
 use super::record::{Init as InitRecord, Record};
@@ -28,7 +28,7 @@ pub(crate) struct Options {
     pub(crate) restore: Restore,
     /// Gets the master of the container's terminal
     pub(crate) console: Option<OwnedFd>,
-    pub(crate) pid_file: Option<PathBuf>,
+    pub(crate) outlets: Outlets,
 }
 
 impl Root {
@@ -85,8 +85,13 @@ impl Creation<'_> {
             place: &place.0,
             console: options.console,
         };
-        let progress =
-            Progress { creation: self, home: &home, record: RefCell::new(record), hooked: &hooked };
+        let progress = Progress {
+            creation: self,
+            home: &home,
+            record: RefCell::new(record),
+            placeholder: Cell::new(placeholder),
+            hooked: &hooked,
+        };
         let child = restore::restore(&subject, &options.restore, |moment| progress.tell(moment))?;
         let record = progress.record.into_inner();
         drop(place);
@@ -95,9 +100,7 @@ impl Creation<'_> {
             signal::send(handle.as_fd(), libc::SIGKILL).ok();
             signal::reap(handle.as_fd()).map(drop)
         });
-        if let Some(file) = &options.pid_file {
-            write_pid_file(file, child.pid.as_raw_nonzero().get())?;
-        }
+        options.outlets.tell(&child)?;
         undo.keep();
         let container = Container { id: self.id.clone(), home, record: Some(record) };
         Ok(Created::restored(container, child))

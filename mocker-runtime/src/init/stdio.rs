@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{FileType, OFlags, makedev};
+use rustix::stdio::{stderr, stdin, stdout};
 
 use super::Init;
 use crate::error::{Result, WhileDoing};
@@ -18,8 +19,7 @@ pub(super) fn reopen_null(init: &mut Init<'_>) -> Result<()> {
                 && stat.st_rdev == makedev(1, 3)
         })
     };
-    let streams =
-        [is_null(rustix::stdio::stdin()), is_null(rustix::stdio::stdout()), is_null(rustix::stdio::stderr())];
+    let streams = [is_null(stdin()), is_null(stdout()), is_null(stderr())];
     if streams == [false; 3] {
         return Ok(());
     }
