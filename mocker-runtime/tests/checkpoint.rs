@@ -238,6 +238,30 @@ fn binds_of_every_kind_masks_and_a_read_only_root_come_back() {
 }
 
 #[test]
+fn a_root_that_is_an_overlay_is_made_again() {
+    let test = "a_root_that_is_an_overlay_is_made_again";
+    if lacks(test) || skip(test, Need::Overlay) {
+        return;
+    }
+    let options = ["lowerdir=lower", "upperdir=upper", "workdir=overlay-work"];
+    let bundle = Bundle::shell(COUNTER).mount(mount("overlay", "overlay", "/", &options));
+    fs::rename(bundle.rootfs(""), bundle.path().join("lower")).unwrap();
+    for dir in ["rootfs", "upper", "overlay-work"] {
+        fs::create_dir(bundle.path().join(dir)).unwrap();
+    }
+    let ours = bundle.ours().start();
+    let count = || fs::read_to_string(bundle.path().join("upper/count")).unwrap_or_default();
+    wait_until(LIMIT, "the first count", || !count().is_empty()).unwrap();
+    ours.checkpoint(&[]);
+    let before: u64 = count().trim().parse().unwrap();
+    ours.restore(&[]);
+    wait_until(LIMIT, "the next count", || count().trim().parse::<u64>().unwrap() > before).unwrap();
+    assert_eq!(fs::read_dir(bundle.rootfs("")).unwrap().count(), 0);
+    bundle.call(&["delete", "--force", &bundle.id]).ok();
+    bundle.assert_nothing_left();
+}
+
+#[test]
 fn the_cgroups_that_the_container_sees_come_back_with_a_namespace_and_without() {
     if lacks("the_cgroups_that_the_container_sees_come_back_with_a_namespace_and_without") {
         return;

@@ -126,7 +126,11 @@ impl Subject<'_> {
         }
         if dump.after != After::PreDump {
             let masked = external::masked_files(self.init, &self.plan.masked)?;
-            external::name(&mut request, &external::mounts(self.plan, self.cgroup)?, &masked);
+            external::name(
+                &mut request,
+                &external::mounts(self.plan, self.cgroup, Some(self.init))?,
+                &masked,
+            );
         }
         Ok(request)
     }

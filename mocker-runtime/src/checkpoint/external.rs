@@ -27,8 +27,14 @@ pub(super) struct External {
 }
 
 /// All mounts from outside, in the order of the file.
-pub(super) fn mounts(plan: &Plan, cgroup: &Cgroup) -> Result<Vec<External>> {
-    let rootfs = Rootfs::open(&plan.rootfs.path)?;
+///
+/// `init` is that of a running container.
+pub(super) fn mounts(plan: &Plan, cgroup: &Cgroup, init: Option<i32>) -> Result<Vec<External>> {
+    let rootfs = match (&plan.rootfs.overlay, init) {
+        (None, _) => Rootfs::open(&plan.rootfs.path)?,
+        (Some(_), Some(init)) => Rootfs::open(Path::new(&format!("/proc/{init}/root")))?,
+        (Some(_), None) => Rootfs::new(crate::init::root_tree(&plan.rootfs)?)?,
+    };
     let mut found = Vec::new();
     for mount in &plan.mounts {
         let place = rootfs.resolve(&mount.destination)?;
@@ -118,7 +124,10 @@ struct Rootfs {
 
 impl Rootfs {
     fn open(at: &Path) -> Result<Self> {
-        let fd = path::open(at, OFlags::PATH | OFlags::DIRECTORY)?;
+        Self::new(path::open(at, OFlags::PATH | OFlags::DIRECTORY)?)
+    }
+
+    fn new(fd: OwnedFd) -> Result<Self> {
         let path = path_of(&fd)?;
         Ok(Self { fd, path })
     }

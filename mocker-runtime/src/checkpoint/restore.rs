@@ -5,9 +5,7 @@
 //! member of the container's cgroups before it does anything, so what it makes is born there.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, OFlags};
@@ -118,7 +116,7 @@ impl Subject<'_> {
         if let Some(context) = &restore.lsm_mount_context {
             request.text(field::LSM_MOUNT_CONTEXT, context);
         }
-        external::replace(&mut request, &external::mounts(self.plan, self.cgroup)?, &self.plan.masked);
+        external::replace(&mut request, &external::mounts(self.plan, self.cgroup, None)?, &self.plan.masked);
         Ok(request)
     }
 
@@ -164,14 +162,14 @@ fn prepare_root(plan: &Plan, place: &Path) -> Result<()> {
         // criu pivots through this directory, or one that it makes, which it could not in such a root.
         path::open_or_make(&root, Path::new("/tmp"), Make::Dir)?;
     }
-    let path = CString::new(place.as_os_str().as_bytes()).map_err(|_| Error::invalid("a path has a NUL"))?;
-    mount::detach(&path)?;
+    // An overlay is not mounted twice.
+    drop(root);
+    mount::detach(&crate::init::c_path(place)?)?;
     attach_root(plan, place).map(drop)
 }
 
 fn attach_root(plan: &Plan, place: &Path) -> Result<OwnedFd> {
-    let source = path::open(&plan.rootfs.path, OFlags::PATH | OFlags::DIRECTORY)?;
-    let root = mount::clone_tree(source.as_fd(), c"", Reach::Tree)?;
+    let root = crate::init::root_tree(&plan.rootfs)?;
     let place = path::open(place, OFlags::PATH | OFlags::DIRECTORY)?;
     mount::attach(root.as_fd(), place.as_fd())?;
     Ok(root)
