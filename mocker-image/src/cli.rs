@@ -1,7 +1,9 @@
 //! The command line: words to one call, results to stdout, progress and errors to stderr.
 
+mod append;
 mod author;
 mod commit;
+mod config;
 mod copy;
 mod diff;
 mod digest;
@@ -13,6 +15,7 @@ mod logout;
 mod pull;
 mod push;
 mod remove;
+mod shape;
 mod tag;
 mod tags;
 mod transfer;
@@ -110,6 +113,30 @@ enum Command {
     /// Make an image of a bundle's changes
     #[command(visible_alias = "repack")]
     Commit(commit::Commit),
+    /// Change what an image says of itself: entrypoint, variables, labels, user ...
+    #[command(visible_alias = "mutate")]
+    Config(Box<config::Config>),
+    /// Put archives on an image as layers
+    Append(append::Append),
+    /// umoci's plumbing
+    #[command(subcommand)]
+    Raw(append::Raw),
+    /// Put a file or a folder into an image as a layer
+    Insert(append::Insert),
+    /// Make an image without layers
+    New(append::New),
+    /// Make an image of one layer from an archive of a root file system
+    Import(append::Import),
+    /// Write an image's root file system as one archive
+    Export(shape::Export),
+    /// Make an image's layers one
+    Flatten(shape::Flatten),
+    /// Put an image's own layers on another base
+    Rebase(shape::Rebase),
+    /// Show an image's history with its layers
+    Stat(shape::Stat),
+    /// Make an empty OCI layout
+    Init(append::Init),
     /// List the images in the store
     #[command(visible_alias = "images")]
     List(list::List),
@@ -130,7 +157,8 @@ enum Command {
     Remove(remove::Remove),
     /// Free what no image of the store needs
     Gc(gc::Gc),
-    /// Check everything in the store against its digest
+    /// Check everything in the store, or an image in any place, against its digests
+    #[command(visible_alias = "validate")]
     Verify(verify::Verify),
     /// Keep user and password for a registry
     Login(login::Login),
@@ -144,6 +172,17 @@ pub fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Pull(pull) => pull.run(&cli.global),
         Command::Copy(copy) => copy.run(&cli.global),
+        Command::Config(config) => config.run(&cli.global),
+        Command::Append(append) => append.run(&cli.global),
+        Command::Raw(raw) => raw.run(&cli.global),
+        Command::Insert(insert) => insert.run(&cli.global),
+        Command::New(new) => new.run(&cli.global),
+        Command::Import(import) => import.run(&cli.global),
+        Command::Export(export) => export.run(&cli.global),
+        Command::Flatten(flatten) => flatten.run(&cli.global),
+        Command::Rebase(rebase) => rebase.run(&cli.global),
+        Command::Stat(stat) => stat.run(&cli.global),
+        Command::Init(init) => init.run(),
         Command::Diff(diff) => diff.run(&cli.global),
         Command::Commit(commit) => commit.run(&cli.global),
         Command::Push(push) => push.run(&cli.global),

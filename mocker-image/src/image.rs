@@ -13,6 +13,7 @@ pub mod edit;
 pub mod load;
 pub mod platform;
 pub mod pull;
+pub mod tree;
 pub mod view;
 
 use std::fmt;

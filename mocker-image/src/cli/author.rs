@@ -17,16 +17,16 @@ use crate::store::Store;
 pub(super) struct Line {
     /// Who made the change
     #[arg(long = "history.author", alias = "author", value_name = "NAME")]
-    author: Option<String>,
+    history_author: Option<String>,
     /// Words about it
     #[arg(long = "history.comment", aliases = ["message", "comment"], short = 'm', value_name = "TEXT")]
-    comment: Option<String>,
+    history_comment: Option<String>,
     /// When, as RFC 3339 [default: SOURCE_DATE_EPOCH, else now]
     #[arg(long = "history.created", value_name = "TIME")]
-    created: Option<String>,
+    history_created: Option<String>,
     /// What made the change [default: this command]
     #[arg(long = "history.created_by", alias = "history.created-by", value_name = "COMMAND")]
-    created_by: Option<String>,
+    history_created_by: Option<String>,
     /// Add no line to the history
     #[arg(long)]
     no_history: bool,
@@ -38,12 +38,12 @@ impl Line {
         if self.no_history {
             return Ok(());
         }
-        let created_by = self.created_by.clone().unwrap_or_else(|| format!("mocker-image {command}"));
+        let created_by = self.history_created_by.clone().unwrap_or_else(|| format!("mocker-image {command}"));
         let history = History {
             created_by: Some(created_by),
-            author: self.author.clone(),
-            comment: self.comment.clone(),
-            created: self.created.clone(),
+            author: self.history_author.clone(),
+            comment: self.history_comment.clone(),
+            created: self.history_created.clone(),
         };
         draft.note(&history, empty)
     }
@@ -72,10 +72,9 @@ impl Packed {
 }
 
 /// Brings a finished draft to a place and prints its digest. A name alone is the store's.
-pub(super) fn deliver(global: &Global, mut draft: Draft<'_>, to: &Place) -> Result<()> {
+pub(super) fn deliver(global: &Global, mut draft: Draft<'_>, to: &Place, settings: &Settings) -> Result<()> {
     draft.seal()?;
     let to = stored(to);
-    let settings = Settings::default();
     let store = std::cell::OnceCell::<Arc<Store>>::new();
     let open = || {
         let opened = store.get().cloned().map_or_else(|| global.store(), Ok)?;
@@ -83,7 +82,7 @@ pub(super) fn deliver(global: &Global, mut draft: Draft<'_>, to: &Place) -> Resu
     };
     let opening = Opening {
         store: &open,
-        settings: &settings,
+        settings,
         daemon: None,
         platform: None,
         more_names: &[],

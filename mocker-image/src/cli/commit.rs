@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::author::{Line, Packed, deliver, either, stored};
 use super::diff::masks;
-use super::{Global, Teller};
+use super::{Access, Global, Teller};
 use crate::bundle::base::Compared;
 use crate::bundle::note::{FOLDER, Note, Way};
 use crate::error::{Context, Error, Kind, Result};
@@ -37,6 +37,8 @@ pub(super) struct Commit {
     line: Line,
     #[command(flatten)]
     packed: Packed,
+    #[command(flatten)]
+    access: Access,
 }
 
 impl Commit {
@@ -67,7 +69,7 @@ impl Commit {
         self.line.add(&mut draft, "commit", found.is_empty())?;
         draft.seal()?;
         let (manifest, _) = draft.top()?;
-        deliver(global, draft, to)?;
+        deliver(global, draft, to, &self.access.settings())?;
         match self.refresh_bundle {
             true => self.refresh(compared.note.clone(), manifest, to),
             false => Ok(()),

@@ -11,11 +11,10 @@ use crate::bundle::stack::Stack;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::load::load;
 use crate::image::pull::{self, Freshness, Which};
+use crate::image::tree::layer;
 use crate::image::{Image, Source};
 use crate::interrupt;
-use crate::layer::Layer;
 use crate::layer::extract::{Extractor, Ownership};
-use crate::media::Compression;
 use crate::overlay;
 use crate::place::Place;
 use crate::reference::Reference;
@@ -231,12 +230,6 @@ fn mount_at(dir: &Path, note: &Note) -> Result<()> {
     let folder = dir.join(FOLDER);
     let mount = overlay::mount(&note.lower(), Some((&folder.join("upper"), &folder.join("work"))))?;
     overlay::attach(&mount, &dir.join("rootfs"))
-}
-
-fn layer(image: &Image, n: usize) -> Result<Layer> {
-    let (descriptor, diff_id) = (&image.manifest.layers[n], image.config.diff_ids[n].clone());
-    let compression = Compression::of(&descriptor.media_type)?;
-    Ok(Layer { name: format!("layer {descriptor}"), compression, diff_id })
 }
 
 fn ownership() -> Ownership {

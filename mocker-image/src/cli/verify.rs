@@ -2,13 +2,21 @@
 
 use serde_json::json;
 
-use super::{Global, print};
+use super::{Global, Remote, print};
 use crate::error::{Context, Error, Result};
+use crate::image::load::load;
+use crate::image::tree::layer;
 use crate::interrupt;
+use crate::place::Place;
 use crate::store::Bad;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
+    /// An image in any place, see `copy`: every byte of it, and its layers' diffIDs [default: the store]
+    #[arg(value_name = "IMAGE")]
+    place: Option<Place>,
+    #[command(flatten)]
+    remote: Remote,
     /// Print a JSON object instead of lines
     #[arg(long)]
     json: bool,
@@ -18,6 +26,9 @@ impl Verify {
     /// Prints a line for every bad blob; an error if there is one.
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
+        if let Some(place) = &self.place {
+            return self.image(place, global).while_doing(|| format!("verify {place}"));
+        }
         let store = global.store()?;
         let step = || format!("verify the store {}", store.root().display());
         let verdict = store.verify().while_doing(step)?;
@@ -33,6 +44,22 @@ impl Verify {
             0 => print(format!("all {blobs} blobs are what their digests say\n")),
             1 => Err(wrong("1 blob is bad or missing").step(step())),
             n => Err(wrong(&format!("{n} blobs are bad or missing")).step(step())),
+        }
+    }
+}
+
+impl Verify {
+    /// Reads all of one image.
+    fn image(&self, place: &Place, global: &Global) -> Result<()> {
+        let source = self.remote.source(global, place)?;
+        let image = load(&*source, self.remote.platform.as_ref(), global)?;
+        for (n, descriptor) in image.manifest.layers.iter().enumerate() {
+            layer(&image, n)?.verify(source.blob(descriptor)?)?;
+        }
+        let blobs = image.manifest.layers.len() + 2;
+        match self.json {
+            true => print(format!("{:#}\n", json!({ "blobs": blobs, "bad": [] }))),
+            false => print(format!("all {blobs} blobs are what their digests say\n")),
         }
     }
 }

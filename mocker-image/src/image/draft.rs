@@ -18,7 +18,7 @@ use crate::reference::Reference;
 
 /// An image that is being changed.
 pub struct Draft<'a> {
-    base: Option<&'a dyn Source>,
+    bases: Vec<&'a dyn Source>,
     /// The manifest.
     pub manifest: Edit,
     /// The configuration.
@@ -47,7 +47,7 @@ impl<'a> Draft<'a> {
         let manifest = Edit::new(&image.descriptor.media_type, &image.bytes)?;
         let config = super::json(&image.config_bytes)?;
         Ok(Self {
-            base: Some(base),
+            bases: vec![base],
             manifest,
             config,
             packed: HashMap::new(),
@@ -63,7 +63,19 @@ impl<'a> Draft<'a> {
         let manifest = Edit::new(Family::Oci.manifest(), &to_bytes(&manifest)?)?;
         let config = json!({ "os": os, "architecture": architecture, "created": now()?, "config": {},
             "rootfs": { "type": "layers", "diff_ids": [] }, "history": [] });
-        Ok(Self { base: None, manifest, config, packed: HashMap::new(), texts: HashMap::new(), top: None })
+        Ok(Self {
+            bases: Vec::new(),
+            manifest,
+            config,
+            packed: HashMap::new(),
+            texts: HashMap::new(),
+            top: None,
+        })
+    }
+
+    /// Blobs come from here, too.
+    pub fn also(&mut self, base: &'a dyn Source) {
+        self.bases.push(base);
     }
 
     /// Adds a layer on top.
@@ -116,7 +128,7 @@ impl<'a> Draft<'a> {
 
 impl Source for Draft<'_> {
     fn name(&self) -> String {
-        self.base.map_or_else(|| "the new image".to_owned(), Source::name)
+        self.bases.first().map_or_else(|| "the new image".to_owned(), |base| base.name())
     }
 
     fn top(&self) -> Result<(Descriptor, Vec<u8>)> {
@@ -131,14 +143,18 @@ impl Source for Draft<'_> {
             let reader: Box<dyn Read + Send> = Box::new(Cursor::new(text.clone()));
             return Ok(Blob::new(reader, descriptor.to_string(), &descriptor.digest, descriptor.size));
         }
-        match self.base {
-            Some(base) => base.blob(descriptor),
-            None => Err(Error::new(Kind::NotFound, format!("there is no {descriptor}"))),
+        let mut failed = Error::new(Kind::NotFound, format!("there is no {descriptor}"));
+        for base in &self.bases {
+            match base.blob(descriptor) {
+                Err(e) if e.kind() == Kind::NotFound => failed = e,
+                other => return other,
+            }
         }
+        Err(failed)
     }
 
     fn origins(&self, descriptor: &Descriptor) -> Vec<Reference> {
-        self.base.map_or_else(Vec::new, |base| base.origins(descriptor))
+        self.bases.iter().flat_map(|base| base.origins(descriptor)).collect()
     }
 }
 
