@@ -84,20 +84,34 @@ impl Cgroup {
     }
 
     /// Lets a user of the host rule below the container's directory (Linux documentation, cgroup-v2.rst,
-    /// "Delegation").
-    pub(crate) fn give(&self, uid: u32) -> Result<()> {
+    /// "Delegation"), or below one that is made for that.
+    pub(crate) fn delegate(&self, plan: &plan::Cgroup, owner: Option<u32>) -> Result<()> {
         let Some(dir) = self.unified_dir().filter(|_| self.dirs.len() == 1) else { return Ok(()) };
+        let path = dir.path.join(plan.delegated.as_deref().unwrap_or_default());
+        if plan.delegated.is_some() {
+            std::fs::create_dir_all(&path).while_doing(|| format!("make cgroup {}", path.display()))?;
+        }
+        let Some(uid) = owner else { return Ok(()) };
         let owner = rustix::process::Uid::from_raw(uid);
         let give = |path: &Path| match rustix::fs::chown(path, Some(owner), None) {
             Err(Errno::NOENT) => Ok(()),
             result => result.while_doing(|| format!("give {} to user {uid}", path.display())),
         };
-        give(&dir.path)?;
+        give(&path)?;
         // What may be given is the kernel's list since 4.15.
         let usual = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control";
         let files =
             std::fs::read_to_string("/sys/kernel/cgroup/delegate").unwrap_or_else(|_| usual.to_owned());
-        files.lines().try_for_each(|file| give(&dir.path.join(file)))
+        files.lines().try_for_each(|file| give(&path.join(file)))
+    }
+
+    /// Moves this process to a directory below, which gets all controllers then.
+    pub(crate) fn enter_below(&self, name: &str) -> Result<()> {
+        let Some(dir) = self.unified_dir() else { return Ok(()) };
+        let path = dir.path.join(name);
+        write_file(&path, "cgroup.procs", "0").while_doing(|| format!("enter cgroup {}", path.display()))?;
+        tree::hand_down_to(&dir.path, &path);
+        Ok(())
     }
 
     /// An ordinary user goes without the hierarchies that they may not write to, as under runc; a limit that

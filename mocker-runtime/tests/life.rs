@@ -200,6 +200,38 @@ fn the_root_of_a_user_namespace_rules_below_its_own_cgroup_if_it_may_write_there
 }
 
 #[test]
+fn a_delegated_directory_is_inits_and_the_limits_stay_above_it() {
+    let test = "a_delegated_directory_is_inits_and_the_limits_stay_above_it";
+    if skip(test, Need::Root) {
+        return;
+    }
+    let line = "cat /proc/self/cgroup; cd /sys/fs/cgroup/its/own; cat cgroup.controllers; mkdir more && echo made; sleep 1000";
+    let bundle = nesting(line).set("/linux/resources/pids", json!({ "limit": 20 }));
+    let path = format!("/{}", bundle.id);
+    let bundle = bundle.set("/linux/cgroupsPath", json!(path));
+    let bundle = bundle.set("/annotations", json!({ "run.oci.delegate-cgroup": "its/own" }));
+    if !Need::CgroupV2.is_met() {
+        let sentence = "annotation run.oci.delegate-cgroup: only cgroup version 2 can be delegated";
+        return bundle.run().fails(sentence);
+    }
+    bundle.start();
+    wait_until(LIMIT, "its words", || bundle.output().ends_with("made\n")).unwrap();
+    let out = bundle.output();
+    assert!(out.starts_with("0::/its/own\n") && out.contains("pids"), "{out}");
+    let dir = Path::new("/sys/fs/cgroup").join(&bundle.id);
+    let limit = |dir: &Path| fs::read_to_string(dir.join("pids.max")).unwrap();
+    assert_eq!((limit(&dir), limit(&dir.join("its/own"))), ("20\n".to_owned(), "max\n".to_owned()));
+    assert_eq!(bundle.call(&["exec", &bundle.id, "cat", "/proc/self/cgroup"]).ok(), "0::/its/own\n");
+    bundle.call(&["delete", "--force", &bundle.id]).ok();
+    bundle.assert_nothing_left();
+
+    let bundle = bundle.set("/annotations", json!({ "run.oci.delegate-cgroup": "../out" }));
+    bundle
+        .run()
+        .fails("annotation run.oci.delegate-cgroup: \"../out\" is no directory below the container's cgroup");
+}
+
+#[test]
 fn a_container_runs_containers_in_a_copy_of_version_1() {
     let test = "a_container_runs_containers_in_a_copy_of_version_1";
     if skip(test, Need::Root) || skip(test, Need::CgroupV1) {

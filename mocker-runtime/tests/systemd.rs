@@ -126,6 +126,11 @@ fn systemctl_shows_the_limits_and_a_reload_changes_nothing_not_after_an_update_e
     assert_says(&unit, &dir, &after);
     systemctl(&["set-property", "--runtime", &unit, "IOWeight=50"]);
     assert_says(&unit, &dir, &after);
+    for (idle, weight) in [("1", "idle"), ("0", "[not set]")] {
+        bundle.call(&["update", "--cpu-idle", idle, &bundle.id]).ok();
+        systemctl(&["daemon-reload"]);
+        assert_says(&unit, &dir, &[("CPUWeight", weight, "cpu.idle", idle)]);
+    }
 
     bundle.call(&["delete", "--force", &bundle.id]).ok();
     wait_until(LIMIT, "the unit's end", || show(&unit, "LoadState") == "not-found").unwrap();
@@ -310,6 +315,32 @@ fn as_user(bundle: &Bundle, from: From, words: &[&str]) -> Call {
     let status = command.stdout(open("out")).stderr(open("err")).status().unwrap();
     let read = |name: &str| fs::read_to_string(bundle.path().join(name)).unwrap();
     Call { code: status.code().unwrap(), out: read("out"), err: read("err") }
+}
+
+#[test]
+fn a_user_with_a_delegated_tree_has_limits_without_systemds_help() {
+    let test = "a_user_with_a_delegated_tree_has_limits_without_systemds_help";
+    if skip(test, Need::Systemd) || skip(test, Need::Program("as-user")) {
+        return;
+    }
+    let bundle = users_bundle();
+    let runtime = |words: &[&str]| {
+        let mut all = vec!["--cgroup-manager=cgroupfs"];
+        all.extend(words);
+        as_user(&bundle, From::Manager, &all)
+    };
+    runtime(&["run", "--detach", &bundle.id]).ok();
+    let dir = dir(&bundle);
+    assert!(dir.starts_with("/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/"), "{dir:?}");
+    assert_eq!((read(&dir, "memory.max").as_str(), read(&dir, "pids.max").as_str()), ("67108864", "19"));
+    runtime(&["update", "--pids-limit", "23", &bundle.id]).ok();
+    assert_eq!(read(&dir, "pids.max"), "23");
+    runtime(&["pause", &bundle.id]).ok();
+    assert_eq!(bundle.status(), "paused");
+    runtime(&["resume", &bundle.id]).ok();
+    runtime(&["delete", "--force", &bundle.id]).ok();
+    assert!(!is_there(&dir));
+    bundle.assert_nothing_left();
 }
 
 fn show_as_user(unit: &str, property: &str) -> String {

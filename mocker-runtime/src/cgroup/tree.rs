@@ -66,6 +66,13 @@ fn try_make_path(dir: &Dir) -> Result<usize> {
     Ok(made)
 }
 
+/// Lets all directories from one to another have every controller that the first has.
+pub(super) fn hand_down_to(from: &Path, to: &Path) {
+    let mut way: Vec<&Path> = to.ancestors().skip(1).take_while(|path| path.starts_with(from)).collect();
+    way.reverse();
+    way.into_iter().for_each(hand_down);
+}
+
 /// Lets children of `dir` use every controller that it has. What fails here is named when a limit needs it.
 fn hand_down(dir: &Path) {
     let (Ok(have), Ok(handed)) = (read_at(dir, "cgroup.controllers"), read_at(dir, "cgroup.subtree_control"))

@@ -149,7 +149,7 @@ impl Creation<'_> {
         let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));
-        self.plan.cgroup_owner().map_or(Ok(()), |uid| record.cgroup.give(uid))?;
+        record.cgroup.delegate(&self.plan.cgroup, self.plan.cgroup_owner())?;
         if placeholder.is_some() {
             // If this process is killed now, what it has asked systemd for can be found.
             record.save(&home)?;

@@ -46,11 +46,32 @@ pub(crate) struct Cgroup {
     pub(crate) devices: Vec<Rule>,
     /// The scope, where systemd makes the cgroup
     pub(crate) unit: Option<systemd::Unit>,
+    /// A directory below the container's that init moves to, and that is the container's to rule
+    pub(crate) delegated: Option<String>,
+}
+
+/// crun's word for a directory that the container rules.
+const DELEGATED: &str = "run.oci.delegate-cgroup";
+
+/// The directory below a cgroup that an annotation names.
+fn directory(annotations: &BTreeMap<String, String>, name: &str) -> Result<Option<String>> {
+    match annotations.get(name).filter(|path| !path.is_empty()) {
+        Some(path) if path.split('/').any(|part| matches!(part, "" | "." | "..")) => Err(Error::invalid(
+            format!("annotation {name}: {path:?} is no directory below the container's cgroup"),
+        )),
+        path => Ok(path.cloned()),
+    }
 }
 
 impl Cgroup {
     /// Leaves the making of the cgroup to somebody.
     pub(crate) fn drive(&mut self, driver: Driver, annotations: &BTreeMap<String, String>) -> Result<()> {
+        self.delegated = directory(annotations, DELEGATED)?;
+        if self.delegated.is_some() && (self.mode != CgroupMode::V2 || driver == Driver::Disabled) {
+            return Err(Error::unsupported(format!(
+                "annotation {DELEGATED}: only cgroup version 2 can be delegated"
+            )));
+        }
         match driver {
             Driver::Cgroupfs => {}
             Driver::Disabled => {
@@ -79,7 +100,8 @@ impl super::Plan {
         let writable = |mount: &super::mounts::Mount| {
             mount.what == super::mounts::What::Cgroup && mount.attr.set & READONLY.set == 0
         };
-        let own = self.namespaces.makes(libc::CLONE_NEWCGROUP) && self.mounts.iter().any(writable);
+        let own = self.namespaces.makes(libc::CLONE_NEWCGROUP) && self.mounts.iter().any(writable)
+            || self.cgroup.delegated.is_some();
         self.ids.as_ref().filter(|_| own)?.uids.on_host(0)
     }
 }
@@ -151,7 +173,7 @@ pub(crate) fn plan(linux: &Linux<'_>, mode: CgroupMode) -> Result<Cgroup> {
         devices::check_version_1(&devices)?;
     }
     let path = PathBuf::from(linux.cgroups_path.as_deref().unwrap_or_default());
-    Ok(Cgroup { mode, path, writes: writes.0, devices, unit: None })
+    Ok(Cgroup { mode, path, writes: writes.0, devices, unit: None, delegated: None })
 }
 
 /// Without cgroups there are no limits; rules about devices alone are in every bundle.

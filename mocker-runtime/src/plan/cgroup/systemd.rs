@@ -71,20 +71,13 @@ impl Unit {
             (slice, _) => slice,
         };
         expand_slice(slice)?;
-        let subgroup = annotations.get(SUBGROUP).filter(|name| !name.is_empty());
-        if let Some(name) =
-            subgroup.filter(|name| name.split('/').any(|part| matches!(part, "" | "." | "..")))
-        {
-            return Err(Error::invalid(format!(
-                "annotation {SUBGROUP}: {name:?} is no directory below the scope's"
-            )));
-        }
+        let subgroup = super::directory(annotations, SUBGROUP)?;
         Ok(Self {
             slice: slice.to_owned(),
             prefix: prefix.to_owned(),
             name: name.to_owned(),
             asked: asked(annotations)?,
-            subgroup: subgroup.cloned(),
+            subgroup,
         })
     }
 
@@ -194,6 +187,8 @@ pub(crate) fn properties(writes: &[Write]) -> Vec<Property> {
             }
             // A weight of 0 is systemd's word for an idle group (since 252).
             (_, "cpu.idle") if value == "1" => out.push(Property::new("CPUWeight", Value::U64(0))),
+            // No weight at all is what the kernel goes back to as well.
+            (_, "cpu.idle") => out.push(Property::new("CPUWeight", Value::U64(u64::MAX))),
             (_, "cpuset.cpus") => out.extend(mask(value).map(|mask| Property::new("AllowedCPUs", mask))),
             (_, "cpuset.mems") => {
                 out.extend(mask(value).map(|mask| Property::new("AllowedMemoryNodes", mask)));
@@ -397,7 +392,7 @@ mod tests {
             assert_eq!(properties(&[write(file, value)]), [Property::new(name, want)], "{file}={value}");
         }
         for (file, value) in
-            [("io.max", "8:0 rbps=5"), ("io.weight", "8:0 50"), ("cpuset.cpus", "x"), ("cpu.idle", "0")]
+            [("io.max", "8:0 rbps=5"), ("io.weight", "8:0 50"), ("cpuset.cpus", "x"), ("cpu.max.burst", "0")]
         {
             assert_eq!(properties(&[write(file, value)]), [], "{file}={value}");
         }
