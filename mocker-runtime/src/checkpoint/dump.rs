@@ -105,6 +105,15 @@ fn check_parent(images: &Path, parent: &Path) -> Result<()> {
     }
 }
 
+/// `criu_network_lock_method`: by nftables, which criu has in itself.
+const NFTABLES: i32 = 2;
+
+/// How criu keeps packets away while it works, if it is not told otherwise: with a program that not every machine has.
+fn has_iptables() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join("iptables-restore").is_file())
+}
+
 impl Subject<'_> {
     fn request(&self, dump: &Dump, places: &Places) -> Result<Request> {
         let mut request = dump.common.request(places, LOG, self.annotations);
@@ -116,6 +125,9 @@ impl Subject<'_> {
         external::name_namespaces(&mut request, &self.plan.namespaces, self.init)?;
         if let Some(dir) = self.cgroup.freezer_dir() {
             request.text(field::FREEZE_CGROUP, &dir.to_string_lossy());
+        }
+        if !has_iptables() {
+            request.int(field::NETWORK_LOCK, NFTABLES);
         }
         if let Some((address, port)) = &dump.page_server {
             request.numbered(field::PAGE_SERVER, address, (*port).into());

@@ -40,6 +40,7 @@ pub(super) mod field {
     pub(crate) const TCP_CLOSE: u32 = 52;
     pub(crate) const LSM_PROFILE: u32 = 53;
     pub(crate) const LSM_MOUNT_CONTEXT: u32 = 63;
+    pub(crate) const NETWORK_LOCK: u32 = 64;
 }
 
 /// `criu_req_type`.
