@@ -27,6 +27,10 @@ pub enum Need {
     CgroupV2,
     /// This cgroup controller is there: in v1, or at the root of v2.
     Controller(&'static str),
+    /// This controller is there in a hierarchy of v1.
+    V1Controller(&'static str),
+    /// This capability, by number and name, is among those of the test.
+    Capability(u32, &'static str),
     /// systemd is pid 1.
     Systemd,
     /// A user namespace can be made.
@@ -52,6 +56,8 @@ impl Need {
             Self::CgroupV1 => cgroup() != Cgroup::V2 && cgroup() != Cgroup::None,
             Self::CgroupV2 => cgroup() == Cgroup::V2,
             Self::Controller(name) => has_controller(name),
+            Self::V1Controller(name) => Self::CgroupV1.is_met() && has_controller(name),
+            Self::Capability(number, _) => has_capability(number),
             Self::Systemd => Path::new("/run/systemd/system").is_dir(),
             Self::UserNamespace => user_namespaces(),
             Self::Overlay => {
@@ -71,6 +77,8 @@ impl Need {
             Self::Program(name) => format!("program:{name}"),
             Self::Path(path) => format!("path:{path}"),
             Self::Controller(name) => format!("controller:{name}"),
+            Self::V1Controller(name) => format!("v1-controller:{name}"),
+            Self::Capability(_, name) => name.to_owned(),
             Self::NotRoot => "not-root".to_owned(),
             Self::CgroupV1 => "cgroup-v1".to_owned(),
             Self::CgroupV2 => "cgroup-v2".to_owned(),
@@ -126,6 +134,13 @@ fn user_namespaces() -> bool {
     on_path("unshare").is_some_and(|unshare| {
         Command::new(unshare).args(["--user", "true"]).status().is_ok_and(|s| s.success())
     })
+}
+
+fn has_capability(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let sets = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = sets.and_then(|sets| u64::from_str_radix(sets.trim(), 16).ok()).unwrap_or_default();
+    bits & 1 << number != 0
 }
 
 /// Tried in a network namespace that ends with the trial.

@@ -32,4 +32,5 @@ pub mod mutant;
 pub mod registry;
 pub mod runtime;
 pub mod socket;
+pub mod sys;
 pub mod tools;

@@ -29,6 +29,7 @@ pub(crate) mod status;
 pub(crate) mod switched;
 mod undo;
 pub(crate) mod wait;
+mod watch;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -247,11 +248,10 @@ impl Container {
         self.record()?.cgroup.processes()
     }
 
-    /// The name of the user whose container this is, or the number of one without a name.
-    pub(crate) fn owner(&self) -> Result<String> {
-        let stat =
-            rustix::fs::fstat(&self.home.fd).while_doing(|| format!("stat {}", self.home.path.display()))?;
-        Ok(crate::user::name(stat.st_uid).unwrap_or_else(|| format!("#{}", stat.st_uid)))
+    /// The id of the user whose container this is.
+    pub(crate) fn owner(&self) -> Result<u32> {
+        let act = || format!("stat {}", self.home.path.display());
+        rustix::fs::fstat(&self.home.fd).map(|stat| stat.st_uid).while_doing(act)
     }
 
     /// The state document, as runtime.md "State" and runc print it.

@@ -122,7 +122,7 @@ mod tests {
             assert!(has(json!({ "mounts": [mount], "linux": linux })), "{word}");
         }
         let filter = |members: Value| {
-            let mut seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
+            let mut seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/socket" });
             merge(&mut seccomp, members);
             has(json!({ "linux": { "seccomp": seccomp } }))
         };

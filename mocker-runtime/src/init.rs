@@ -96,15 +96,17 @@ const STEPS: &[Step] = &[
     ("make the root file system read-only", rootfs::make_readonly), // after the last mkdir
     ("join a session keyring", |init| init.task.join_keyring()),
     ("set the limits", |init| init.task.set_limits()), // needs the host's capabilities
+    ("look up the home", |init| init.task.find_home()), // while files can be opened
     ("become the user", |init| init.task.become_user()), // after all that needs a capability
     ("find the program", |init| init.task.find_program()), // as the user
+    ("load the seccomp filter that is watched", |init| init.task.load_watched_filter()),
     ("get ready", ready),
 ];
 
 /// What happens when the word to start has come.
 const LAST: &[Step] = &[
     ("run the startContainer hooks", run_start_container_hooks),
-    ("leave nothing to the program", |init| init.task.settle()),
+    ("restore the signals", |init| init.task.settle()),
     ("load the seccomp filter", |init| init.task.load_late_filter()),
     ("run the program", |init| init.task.execve()),
 ];

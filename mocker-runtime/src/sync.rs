@@ -5,6 +5,7 @@
 //!                <-       Begin(pid)   cgroups joined, ids mapped: go on
 //!   RunHooks     ->       runs prestart, createRuntime (only where there are any)
 //!                <-       Go
+//!   Listener     ->       passes the descriptor that comes with it to the profile's listenerPath
 //!   Ready        ->       saves the record
 //!                <-       Go           with a fifo to wait at: wait there; else: run
 //!   Failed(e)    ->       (at any turn) undoes everything, reports e
@@ -16,7 +17,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Kind, Result, WhileDoing};
@@ -29,6 +29,8 @@ const LIMIT: usize = 64 * 1024;
 pub(crate) enum FromInit {
     /// The namespaces are there: time for the hooks that run outside
     RunHooks,
+    /// The seccomp filter is in force, and this decides on the calls that it leaves open
+    Listener,
     /// All that create does is done
     Ready,
     /// It is over, and this is why
@@ -58,23 +60,45 @@ impl End {
     /// Sends one message.
     pub(crate) fn send(&self, message: &impl Serialize) -> Result<()> {
         let bytes = serde_json::to_vec(message).while_doing(|| "write a message")?;
-        rustix::net::send(&self.0, &bytes, SendFlags::NOSIGNAL).map(drop).while_doing(|| "send a message")
+        // Not send(2): a seccomp filter that is in force by now may forbid it. Nobody dies of SIGPIPE here.
+        rustix::io::write(&self.0, &bytes).map(drop).while_doing(|| "send a message")
     }
 
     /// Waits for a message; None when the other side is gone.
     pub(crate) fn receive<M: DeserializeOwned>(&self) -> Result<Option<M>> {
         let mut bytes = vec![0_u8; LIMIT];
         let n = loop {
-            match rustix::net::recv(self.0.as_fd(), bytes.as_mut_slice(), RecvFlags::empty()) {
+            match rustix::io::read(&self.0, bytes.as_mut_slice()) {
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) => break 0,
-                result => break result.while_doing(|| "receive a message")?.0,
+                result => break result.while_doing(|| "receive a message")?,
             }
         };
         match bytes.get(..n) {
             None | Some([]) => Ok(None),
             Some(bytes) => serde_json::from_slice(bytes).while_doing(|| "read a message").map(Some),
         }
+    }
+
+    /// The same with the descriptor that came with the message.
+    pub(crate) fn receive_all<M: DeserializeOwned>(&self) -> Result<Option<(M, Option<OwnedFd>)>> {
+        let (bytes, fd) =
+            crate::sys::fd::receive(self.0.as_fd(), LIMIT).while_doing(|| "receive a message")?;
+        match bytes.as_slice() {
+            [] => Ok(None),
+            bytes => serde_json::from_slice(bytes).while_doing(|| "read a message").map(|m| Some((m, fd))),
+        }
+    }
+
+    /// Sends a message with a descriptor.
+    pub(crate) fn send_with(&self, message: &impl Serialize, fd: &OwnedFd) -> Result<()> {
+        let bytes = serde_json::to_vec(message).while_doing(|| "write a message")?;
+        crate::sys::fd::send_fd(self.0.as_fd(), &bytes, fd.as_fd())
+    }
+
+    /// The same end once more.
+    pub(crate) fn share(&self) -> Result<Self> {
+        self.0.try_clone().map(Self).while_doing(|| "share the parent's socket")
     }
 
     /// Init's side: waits for the word to go on; a parent that is gone ends init too.

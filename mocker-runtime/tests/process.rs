@@ -34,6 +34,64 @@ fn memory_comes_from_the_nodes_of_the_policy() {
 }
 
 #[test]
+fn the_scheduler_and_the_disk_priority_are_those_of_the_config() {
+    let test = "the_scheduler_and_the_disk_priority_are_those_of_the_config";
+    if skip(test, Need::Root) {
+        return;
+    }
+    // Policy and priority are fields 41 and 40 of proc_pid_stat(5), nice is 19.
+    let line = "set -- $(cat /proc/self/stat); echo ${41} ${40} ${19}; busybox ionice -p $$";
+    for (scheduler, want) in [
+        (json!({ "policy": "SCHED_OTHER", "nice": 7 }), "0 0 7"),
+        (json!({ "policy": "SCHED_BATCH", "nice": -3 }), "3 0 -3"),
+        (json!({ "policy": "SCHED_IDLE" }), "5 0 0"),
+        (json!({ "policy": "SCHED_FIFO", "priority": 9 }), "1 9 0"),
+        (json!({ "policy": "SCHED_RR", "priority": 2, "flags": ["SCHED_FLAG_RESET_ON_FORK"] }), "0 0 0"),
+    ] {
+        let bundle = Bundle::shell(line)
+            .set("/process/scheduler", scheduler.clone())
+            .set("/process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 3 }));
+        let call = bundle.run();
+        // A cgroup of version 1 without real-time runtime has no real-time processes, and says so.
+        let real_time = matches!(scheduler["policy"].as_str(), Some("SCHED_FIFO" | "SCHED_RR"));
+        if real_time && call.code == 1 {
+            assert!(
+                call.err.contains("sched_setattr") && call.err.contains("Operation not permitted"),
+                "{call:?}"
+            );
+        } else {
+            assert_eq!(call.ok(), format!("{want}\nbest-effort: prio 3\n"), "{scheduler}");
+        }
+    }
+    let deadline =
+        json!({ "policy": "SCHED_DEADLINE", "runtime": 10_000, "deadline": 5_000, "period": 20_000 });
+    let bundle = Bundle::new(&["true"]).set("/process/scheduler", deadline);
+    let call = bundle.run();
+    assert!(call.code == 1 && call.err.contains("set the limits: sched_setattr"), "{call:?}");
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn a_terminal_of_the_config_has_its_size_and_writes_lines_as_they_are() {
+    let test = "a_terminal_of_the_config_has_its_size_and_writes_lines_as_they_are";
+    if skip(test, Need::Root) {
+        return;
+    }
+    let bundle = Bundle::shell("stty size; exec sleep 1000")
+        .set("/process/terminal", json!(true))
+        .set("/process/consoleSize", json!({ "height": 33, "width": 77 }));
+    let socket = UnixListener::bind(bundle.path().join("socket")).unwrap();
+    bundle.write().call_detached(&["create", "--console-socket", "socket", &bundle.id]).ok();
+    let (stream, _) = socket.accept().unwrap();
+    let mut master = fs::File::from(conformance::socket::receive(&stream).unwrap().1.unwrap());
+    bundle.call(&["start", &bundle.id]).ok();
+    let mut text = [0_u8; 6];
+    std::io::Read::read_exact(&mut master, &mut text).unwrap();
+    // ONLCR is clear: no carriage return stands before the line's end.
+    assert_eq!(&text, b"33 77\n");
+}
+
+#[test]
 fn a_process_of_exec_runs_on_the_processors_that_it_is_given() {
     if skip("a_process_of_exec_runs_on_the_processors_that_it_is_given", Need::Root) {
         return;
@@ -163,6 +221,7 @@ fn a_handle_on_the_process_goes_to_the_socket_that_is_named() {
 /// Until the service manager has heard both lines and let the barrier go.
 fn heard(manager: &UnixDatagram) -> Vec<String> {
     let mut lines = Vec::new();
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
     for _ in 0..3 {
         let (text, _fd) = conformance::socket::receive(manager).unwrap();
         lines.push(text.trim().to_owned());

@@ -37,7 +37,7 @@ fn a_config_that_cannot_be_done_is_refused_before_anything_is_made() {
         ("/ociVersion", json!("2.0.0"), "ociVersion \"2.0.0\" has major version 2, not 1"),
         ("/process/args", json!([]), "process.args is empty"),
         ("/process/cwd", json!("tmp"), "process.cwd \"tmp\" is not absolute"),
-        ("/linux/netDevices", json!({ "eth0": {} }), "linux.netDevices is not supported yet"),
+        ("/windows", json!({}), "windows is not supported"),
         (
             "/process/rlimits/0/type",
             json!("RLIMIT_TEA"),

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::os::unix::net::UnixListener;
+
 use common::Bundle;
 use conformance::host::{Need, skip};
 use serde_json::{Value, json};
@@ -78,5 +80,93 @@ fn a_call_newer_than_the_profile_does_not_exist() {
 fn a_profile_that_cannot_be_compiled_is_refused_before_anything_is_made() {
     let bundle = Bundle::new(&["true"]).set("/linux/seccomp", json!({ "defaultAction": "SCMP_ACT_TEA" }));
     bundle.run().fails("linux.seccomp: defaultAction: unknown action \"SCMP_ACT_TEA\"");
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn a_profile_older_than_the_calls_of_the_runtime_lets_the_program_run() {
+    if skip("a_profile_older_than_the_calls_of_the_runtime_lets_the_program_run", Need::Root) {
+        return;
+    }
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{
+            "names": ["faccessat2", "openat2", "close_range", "sendto", "recvfrom"], "action": "SCMP_ACT_ERRNO",
+        }],
+    });
+    let bundle = Bundle::shell("echo $HOME")
+        .set("/linux/seccomp", profile)
+        .set("/process/noNewPrivileges", json!(false));
+    std::fs::create_dir(bundle.rootfs("etc")).unwrap();
+    std::fs::write(bundle.rootfs("etc/passwd"), "root:x:0:0::/home/of/root:/bin/sh\n").unwrap();
+    assert_eq!(bundle.run().ok(), "/home/of/root\n");
+}
+
+#[test]
+fn calls_that_the_profile_leaves_open_are_decided_by_whoever_listens() {
+    let test = "calls_that_the_profile_leaves_open_are_decided_by_whoever_listens";
+    if skip(test, Need::Root) {
+        return;
+    }
+    for no_new_privs in [true, false] {
+        let profile = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerMetadata": "whatever",
+            "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+            "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }],
+        });
+        let bundle = Bundle::shell("mkdir /made; exec sleep 1000")
+            .set("/linux/seccomp", profile)
+            .set("/process/noNewPrivileges", json!(no_new_privs));
+        let path = bundle.path().join("listener");
+        let bundle = bundle.set("/linux/seccomp/listenerPath", json!(path));
+        let socket = UnixListener::bind(&path).unwrap();
+        bundle.create().ok();
+        let (stream, _) = socket.accept().unwrap();
+        let (text, listener) = conformance::socket::receive(&stream).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&document["fds"], &document["metadata"]), (&json!(["seccompFd"]), &json!("whatever")));
+        assert_eq!(document["pid"], bundle.state()["pid"]);
+        assert_eq!(
+            (&document["state"]["id"], &document["state"]["status"]),
+            (&json!(bundle.id), &json!("creating"))
+        );
+        bundle.call(&["start", &bundle.id]).ok();
+        // What the program makes of the answer shows that it was the answer.
+        conformance::sys::supervisor::refuse(&listener.unwrap(), 95).unwrap();
+        let said = || std::fs::read_to_string(bundle.path().join("err")).unwrap();
+        conformance::host::wait_until(common::LIMIT, "the answer", || said().contains("not supported"))
+            .unwrap();
+        // Each process of exec has a filter, and so a listener, of its own.
+        let mut exec = bundle.command(&["exec", &bundle.id, "mkdir", "/made"]);
+        let exec = exec.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let (stream, _) = socket.accept().unwrap();
+        let (text, listener) = conformance::socket::receive(&stream).unwrap();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&document["state"]["status"], &document["state"]["id"]),
+            (&json!("running"), &json!(bundle.id))
+        );
+        conformance::sys::supervisor::refuse(&listener.unwrap(), 95).unwrap();
+        let output = exec.wait_with_output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not supported"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_supervisor_that_is_not_there_is_an_error_that_leaves_nothing() {
+    if skip("a_supervisor_that_is_not_there_is_an_error_that_leaves_nothing", Need::Root) {
+        return;
+    }
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "listenerPath": "/not/there",
+        "syscalls": [{ "names": ["mkdir"], "action": "SCMP_ACT_NOTIFY" }],
+    });
+    let bundle = Bundle::new(&["true"]).set("/linux/seccomp", profile);
+    bundle.run().fails(&format!(
+        "create container {}: hand over the seccomp listener: connect to /not/there: No such file or directory",
+        bundle.id
+    ));
     bundle.assert_nothing_left();
 }

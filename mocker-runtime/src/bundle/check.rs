@@ -8,7 +8,17 @@ use crate::error::{Error, Result};
 /// Checks the whole config.
 pub(crate) fn check(config: &Config<'_>) -> Result<()> {
     version(&config.oci_version)?;
-    refuse(&[("vm", config.vm.is_some())])?;
+    let process = config.process.as_ref();
+    refuse(&[
+        ("vm", config.vm.is_some()),
+        ("windows", config.windows.is_some()),
+        ("solaris", config.solaris.is_some()),
+        ("zos", config.zos.is_some()),
+        ("freebsd", config.freebsd.is_some()),
+        // Windows has these in the place of args and uid.
+        ("process.commandLine", process.is_some_and(|process| process.command_line.is_some())),
+        ("process.user.username", process.is_some_and(|process| process.user.username.is_some())),
+    ])?;
     hooks(config)
 }
 
@@ -27,7 +37,7 @@ fn version(version: &str) -> Result<()> {
 
 fn refuse(properties: &[(&str, bool)]) -> Result<()> {
     match properties.iter().find(|(_, present)| *present) {
-        Some((name, _)) => Err(Error::unsupported(format!("{name} is not supported yet"))),
+        Some((name, _)) => Err(Error::unsupported(format!("{name} is not supported"))),
         None => Ok(()),
     }
 }
@@ -75,7 +85,7 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused_by_name() {
         let error = of(r#"{"ociVersion":"1.0.0","vm":{}}"#).expect_err("must be refused");
-        assert_eq!(error.to_string(), "vm is not supported yet");
+        assert_eq!(error.to_string(), "vm is not supported");
     }
 
     #[test]

@@ -61,6 +61,10 @@ tables! {
         annotations: BTreeMap<Text<'a>, Text<'a>>,
         linux: Option<Linux<'a>>,
         vm: Option<&'a RawValue>,
+        windows: Option<&'a RawValue>,
+        solaris: Option<&'a RawValue>,
+        zos: Option<&'a RawValue>,
+        freebsd: Option<&'a RawValue>,
     }
 
     /// config.md "Root".
@@ -78,6 +82,7 @@ tables! {
         user: User<'a>,
         #[serde(deserialize_with = "list")]
         args: Vec<Text<'a>>,
+        command_line: Option<Text<'a>>,
         #[serde(deserialize_with = "list")]
         env: Vec<Text<'a>>,
         cwd: Text<'a>,
@@ -110,6 +115,8 @@ tables! {
 
     /// config.md "POSIX-platform User".
     User {
+        #[serde(borrow)]
+        username: Option<Text<'a>>,
         uid: u32,
         gid: u32,
         umask: Option<u32>,

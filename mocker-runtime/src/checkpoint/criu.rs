@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown};
 
 use super::rpc::{self, Feature, Response, Type};
@@ -57,7 +56,7 @@ impl Criu {
         match clone::clone3(0, cgroup)? {
             Side::Parent(child) => {
                 drop((theirs, end));
-                let (_, socket) = fd::receive(ours.as_fd(), &mut [0; 16])?;
+                let (_, socket) = fd::receive(ours.as_fd(), 16)?;
                 let error = match (errors.receive()?, socket) {
                     (None, Some(socket)) => return Ok(Self { socket, child }),
                     (Some(FromInit::Failed(error)), _) => error,
@@ -112,19 +111,15 @@ impl Criu {
         mut act: impl FnMut(Notice) -> Result<()>,
     ) -> Result<Response> {
         self.send(request)?;
-        let mut buffer = vec![0_u8; LIMIT];
         let mut refused = None;
         loop {
-            let (n, fd) = match fd::receive(self.socket.as_fd(), &mut buffer) {
-                Err(error) if error.is_errno(Errno::CONNRESET) => (0, None),
-                received => received?,
-            };
-            let Some(bytes) = buffer.get(..n).filter(|bytes| !bytes.is_empty()) else {
+            let (bytes, fd) = fd::receive(self.socket.as_fd(), LIMIT)?;
+            if bytes.is_empty() {
                 return Err(
                     refused.unwrap_or_else(|| Error::new(Kind::Internal, "criu ended without an answer"))
                 );
-            };
-            let response = Response::read(bytes)?;
+            }
+            let response = Response::read(&bytes)?;
             let Some((script, pid)) = response.notify.clone().filter(|_| response.kind == Type::Notify)
             else {
                 return refused.map_or(Ok(response), Err);

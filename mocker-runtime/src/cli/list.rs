@@ -1,10 +1,12 @@
 //! `list`: all containers of a root.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::{Form, print};
 use crate::container::{Container, Root};
 use crate::error::{Result, WhileDoing};
+use crate::user;
 
 /// List the containers below --root
 #[derive(Debug, clap::Args)]
@@ -24,7 +26,7 @@ impl List {
         if self.quiet {
             return containers.iter().try_for_each(|c| writeln!(out, "{}", c.id()).while_doing(|| "print"));
         }
-        let states: Vec<serde_json::Value> = containers.iter().map(state).collect::<Result<_>>()?;
+        let states = states(&containers)?;
         match self.format {
             Form::Json => print(&serde_json::Value::Array(states)),
             Form::Table => table(&mut out, &states).while_doing(|| "print"),
@@ -32,11 +34,17 @@ impl List {
     }
 }
 
-/// With the name of the container's user, which costs a look into /etc/passwd.
-fn state(container: &Container) -> Result<serde_json::Value> {
-    let mut state = container.state()?;
-    state["owner"] = container.owner()?.into();
-    Ok(state)
+/// The state documents with the names of the containers' users, each of which is looked up once.
+fn states(containers: &[Container]) -> Result<Vec<serde_json::Value>> {
+    let mut names = BTreeMap::new();
+    let state = |container: &Container| {
+        let mut state = container.state()?;
+        let uid = container.owner()?;
+        let name = names.entry(uid).or_insert_with(|| user::name(uid).unwrap_or_else(|| format!("#{uid}")));
+        state["owner"] = name.as_str().into();
+        Ok(state)
+    };
+    containers.iter().map(state).collect()
 }
 
 /// Columns as wide as their widest word, and two blanks more, as runc's.

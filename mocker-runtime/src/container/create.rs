@@ -17,7 +17,7 @@ use super::start::Gate;
 use super::status::Status;
 use super::switched::Switched;
 use super::undo::Undo;
-use super::{Container, Root, adopt, network, source};
+use super::{Container, Root, adopt, network, source, watch};
 use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
 use crate::cgroup::Cgroup;
@@ -296,11 +296,18 @@ impl Creation<'_> {
 
     /// Answers init until it is ready.
     fn converse(&self, sync: &End, record: &Record, hooked: &Cell<bool>) -> Result<()> {
-        loop {
-            match sync.receive()? {
-                Some(FromInit::Ready) => return Ok(()),
-                Some(FromInit::Failed(error)) => return Err(error),
-                Some(FromInit::RunHooks) => {
+        // The listener comes from another thread of init's, and may come last.
+        let mut awaited = 1 + usize::from(watch::is_wanted(&self.plan.process));
+        while awaited > 0 {
+            match sync.receive_all()? {
+                Some((FromInit::Ready, _)) => awaited -= 1,
+                Some((FromInit::Failed(error), _)) => return Err(error),
+                Some((FromInit::Listener, listener)) => {
+                    let pid = record.init.map_or(0, |init| init.pid);
+                    watch::hand_over(&self.plan.process, pid, &record.state(Status::Creating), listener)?;
+                    awaited -= 1;
+                }
+                Some((FromInit::RunHooks, _)) => {
                     hooked.set(true);
                     let output = &Output::open(&self.plan.annotations)?;
                     let state = record.state(Status::Creating).to_string();
@@ -314,6 +321,7 @@ impl Creation<'_> {
                 }
             }
         }
+        Ok(())
     }
 }
 

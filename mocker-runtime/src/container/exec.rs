@@ -9,6 +9,7 @@ use super::Container;
 use super::create::{send_pidfd, set_oom_score, write_pid_file};
 use super::status::{Status, Verb, allow};
 use super::switched::Switched;
+use super::watch;
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
@@ -71,7 +72,8 @@ impl Container {
             keyring: (options.keyring == Keyring::New).then(|| self.id.to_string()),
         };
         let init_pid = record.init.map_or(0, |init| init.pid);
-        let entry = Entry { process, namespaces, cgroup, init_pid };
+        let state = record.state(status);
+        let entry = Entry { process, namespaces, cgroup, init_pid, state };
         let running = entry.spawn(init, settings)?;
         entry.converse(&running, options.pid_file.as_deref(), options.pidfd_socket.as_ref()).inspect_err(
             |_| {
@@ -113,6 +115,8 @@ struct Entry<'a> {
     namespaces: Namespaces,
     cgroup: Cgroup,
     init_pid: i32,
+    /// Of the container
+    state: serde_json::Value,
 }
 
 impl Entry<'_> {
@@ -167,11 +171,18 @@ impl Entry<'_> {
         self.cgroup.add(pid)?;
         set_oom_score(pid, self.process)?;
         sync.send(&FromParent::Begin(pid))?;
-        match sync.receive()? {
-            Some(FromInit::Ready) => {}
-            Some(FromInit::Failed(error)) => return Err(error),
-            Some(FromInit::RunHooks) | None => {
-                return Err(Error::new(Kind::Internal, "the process died without a word"));
+        let mut awaited = 1 + usize::from(watch::is_wanted(self.process));
+        while awaited > 0 {
+            match sync.receive_all()? {
+                Some((FromInit::Ready, _)) => awaited -= 1,
+                Some((FromInit::Failed(error), _)) => return Err(error),
+                Some((FromInit::Listener, listener)) => {
+                    watch::hand_over(self.process, pid, &self.state, listener)?;
+                    awaited -= 1;
+                }
+                Some((FromInit::RunHooks, _)) | None => {
+                    return Err(Error::new(Kind::Internal, "the process died without a word"));
+                }
             }
         }
         if let Some(file) = pid_file {

@@ -45,10 +45,12 @@ const STEPS: &[Step] = &[
     ("join a session keyring", |enter| enter.task.join_keyring()),
     ("set the limits", |enter| enter.task.set_limits()), // needs the host's capabilities
     ("enter the working directory", |enter| enter.task.enter_cwd()),
+    ("look up the home", |enter| enter.task.find_home()), // while files can be opened
     ("become the user", |enter| enter.task.become_user()), // after all that needs a capability
     ("find the program", |enter| enter.task.find_program()), // as the user
+    ("load the seccomp filter that is watched", |enter| enter.task.load_watched_filter()),
     ("get ready", ready),
-    ("leave nothing to the program", |enter| enter.task.settle()),
+    ("restore the signals", |enter| enter.task.settle()),
     ("load the seccomp filter", |enter| enter.task.load_late_filter()),
     ("run the program", |enter| enter.task.execve()),
 ];

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::task::{Program, Task};
 use crate::error::{Error, Kind, Result, WhileDoing};
-use crate::sys::{fd, signal};
+use crate::sys::signal;
 use crate::user;
 
 /// Where a program is looked for when the container's environment has no PATH.
@@ -26,18 +26,23 @@ impl Task<'_> {
             false => search(name, &process.env)?,
         };
         let mut env = process.env.clone();
-        if !env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
-            let home = user::home(process.uid).unwrap_or_else(|| "/".to_owned());
-            env.extend(CString::new(format!("HOME={home}")));
-        }
+        env.extend(self.home.take());
         self.program = Some(Program { file: program, env });
         Ok(())
     }
 
-    /// What the program must not inherit of this one: descriptors, blocked and ignored signals.
+    /// Signals that this program has blocked or ignored are not so for the other.
     pub(super) fn settle(&mut self) -> Result<()> {
-        fd::close_on_exec_from(3 + self.preserve_fds)?;
         signal::restore_all()
+    }
+
+    /// Looked up while any file can be opened: a filter may know nothing of openat2(2).
+    pub(super) fn find_home(&mut self) -> Result<()> {
+        if !self.process.env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
+            let home = user::home(self.process.uid).unwrap_or_else(|| "/".to_owned());
+            self.home = CString::new(format!("HOME={home}")).ok();
+        }
+        Ok(())
     }
 
     /// Becomes the program. The seccomp filter is in force by now: nothing but execve is called here.
@@ -82,7 +87,13 @@ fn check(file: &CStr) -> std::result::Result<(), Errno> {
     if FileType::from_raw_mode(stat.st_mode).is_dir() {
         return Err(Errno::ISDIR);
     }
-    rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS)
+    match rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS) {
+        // The filter may be in force by now and not know faccessat2(2), which came with Linux 5.8. The bits say
+        // nearly as much, and execve has the last word.
+        Err(Errno::NOSYS | Errno::PERM) if stat.st_mode & 0o111 != 0 => Ok(()),
+        Err(Errno::NOSYS | Errno::PERM) => Err(Errno::ACCESS),
+        result => result,
+    }
 }
 
 /// Lower case, as docker's client compares it.

@@ -8,6 +8,7 @@ use rustix::process::{DumpableBehavior, Signal};
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::process::Process;
 use crate::sync::{End, FromInit};
+use crate::sys::fd;
 use crate::sys::proc::Proc;
 
 /// What the command line adds to the process of the config.
@@ -30,8 +31,19 @@ pub(super) struct Task<'a> {
     pub(super) keyring: Option<String>,
     /// The host's, opened before its mounts are left behind
     pub(super) proc: Proc,
+    pub(super) cwd: Cwd,
+    /// The entry of the environment, where the config has none
+    pub(super) home: Option<CString>,
     /// Once it has been found
     pub(super) program: Option<Program>,
+}
+
+/// Whether the process is in its working directory, once it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cwd {
+    Entered,
+    /// Root may not enter it, but the user perhaps may
+    Pending,
 }
 
 /// What is executed: found with the container's own PATH, and the whole environment.
@@ -45,7 +57,17 @@ impl<'a> Task<'a> {
     pub(super) fn new(process: &'a Process, sync: End, settings: Settings) -> std::result::Result<Self, ()> {
         let Settings { console, preserve_fds, keyring } = settings;
         match Proc::open() {
-            Ok(proc) => Ok(Self { process, sync, console, preserve_fds, keyring, proc, program: None }),
+            Ok(proc) => Ok(Self {
+                process,
+                sync,
+                console,
+                preserve_fds,
+                keyring,
+                proc,
+                cwd: Cwd::Entered,
+                home: None,
+                program: None,
+            }),
             Err(error) => {
                 sync.send(&FromInit::Failed(error)).ok();
                 Err(())
@@ -58,10 +80,12 @@ impl<'a> Task<'a> {
         self.sync.send(&FromInit::Failed(error)).ok();
     }
 
-    /// A session of its own, no way in for the container's processes (/proc/PID/exe would lead to this
+    /// A session of its own, nothing of the caller's open in the program but what it shall keep, no way in for the container's processes (/proc/PID/exe would lead to this
     /// program's file, CVE-2019-5736), and no dying by accident with a parent that has saved nothing yet: the
     /// end of the socket tells of that.
     pub(super) fn leave_session(&mut self) -> Result<()> {
+        // Now, since a seccomp filter may know nothing of close_range(2); what is opened from here on closes by itself.
+        fd::close_on_exec_from(3 + self.preserve_fds)?;
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .while_doing(|| "become undumpable")?;
         rustix::process::set_parent_process_death_signal(None::<Signal>)

@@ -5,9 +5,10 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::task::Task;
+use super::task::{Cwd, Task};
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::caps::{COUNT, Sets};
+use crate::sync::FromInit;
 use crate::sys::path::{self, Make};
 use crate::sys::{ids, proc, seccomp};
 
@@ -23,7 +24,10 @@ impl Task<'_> {
                 rustix::process::chdir(cwd).while_doing(act)?;
             }
             // Perhaps only the user may enter: tried again as that user.
-            Err(Errno::ACCESS) => return Ok(()),
+            Err(Errno::ACCESS) => {
+                self.cwd = Cwd::Pending;
+                return Ok(());
+            }
             result => result.while_doing(act)?,
         }
         check_inside()
@@ -40,6 +44,12 @@ impl Task<'_> {
         ids::keep_capabilities(sets.is_some() || early)?;
         self.set_groups()?;
         ids::set_ids(process.uid, process.gid)?;
+        if self.cwd == Cwd::Pending {
+            // Before the filter, which may know nothing of getcwd(2).
+            let act = || format!("enter {}", process.cwd.display());
+            rustix::process::chdir(&process.cwd).while_doing(act)?;
+            check_inside()?;
+        }
         if early {
             // It takes CAP_SYS_ADMIN, which may not be among the rights that stay.
             let permitted = ids::capabilities()?.permitted.bits();
@@ -54,21 +64,37 @@ impl Task<'_> {
         if process.no_new_privileges {
             rustix::thread::set_no_new_privs(true).while_doing(|| "set no_new_privs")?;
         }
-        rustix::process::chdir(&process.cwd).while_doing(|| format!("enter {}", process.cwd.display()))?;
-        check_inside()
+        Ok(())
     }
 
     /// Puts the seccomp filter on this process, and so on the program.
     fn load_filter(&self) -> Result<()> {
-        match &self.process.seccomp {
-            Some(filter) => seccomp::load(&filter.program, filter.flags),
-            None => Ok(()),
+        let Some(filter) = &self.process.seccomp else { return Ok(()) };
+        if filter.listener.is_none() {
+            return seccomp::load(&filter.program, filter.flags);
         }
+        let parent = self.sync.share()?;
+        seccomp::load_watched(&filter.program, filter.flags, move |listener| {
+            // Without this word the parent hears nothing more, and says so.
+            parent.send_with(&FromInit::Listener, &listener).ok();
+        })
+    }
+
+    /// With a listener the filter is loaded while the parent is still there to take it.
+    pub(super) fn load_watched_filter(&mut self) -> Result<()> {
+        match self.is_watched() && self.process.no_new_privileges {
+            true => self.load_filter(),
+            false => Ok(()),
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.process.seccomp.as_ref().is_some_and(|filter| filter.listener.is_some())
     }
 
     /// With no_new_privs the filter needs no right, so it comes as late as it can: the program alone is under it.
     pub(super) fn load_late_filter(&mut self) -> Result<()> {
-        match self.process.no_new_privileges {
+        match self.process.no_new_privileges && !self.is_watched() {
             true => self.load_filter(),
             false => Ok(()),
         }

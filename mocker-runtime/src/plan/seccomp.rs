@@ -20,6 +20,7 @@ mod names;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use seccompiler::sock_filter;
 
@@ -36,22 +37,35 @@ pub(crate) struct Filter {
     pub(crate) program: Vec<sock_filter>,
     /// `SECCOMP_FILTER_FLAG_*`
     pub(crate) flags: u64,
+    /// Who decides on calls that the profile leaves to others; None: there are none
+    pub(crate) listener: Option<Listener>,
+}
+
+/// Where a descriptor for decisions goes (config-linux.md "Seccomp", `listenerPath`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// A Unix stream socket of the host
+    pub(crate) path: PathBuf,
+    pub(crate) metadata: String,
 }
 
 const FLAG_LOG: u64 = 1 << 1;
 const FLAG_SPEC_ALLOW: u64 = 1 << 2;
+const FLAG_NEW_LISTENER: u64 = 1 << 3;
 const FLAG_WAIT_KILLABLE_RECV: u64 = 1 << 5;
 /// `BPF_MAXINSNS` of linux/bpf_common.h.
 const MAX_LENGTH: usize = 4096;
 
 /// Plans the filter.
 pub(crate) fn plan(given: &Seccomp<'_>) -> Result<Filter> {
-    if given.listener_path.is_some() || given.listener_metadata.is_some() {
-        return Err(Error::unsupported("listenerPath is not supported yet"));
-    }
     let default =
         Answer::parse(&given.default_action, given.default_errno_ret).while_doing(|| "defaultAction")?;
+    if default == Answer::NOTIFY {
+        // The runtime's own last steps would have to be decided on.
+        return Err(Error::invalid("SCMP_ACT_NOTIFY cannot be the defaultAction"));
+    }
     let rules = parse_rules(&given.syscalls, default)?;
+    let listener = listener(given, rules.iter().any(|rule| rule.answer == Answer::NOTIFY))?;
     let families = families(&given.architectures)?;
     let numbers: Vec<(u32, Vec<tree::Range>)> =
         families.iter().map(|family| (family.audit, ranges(family, given, &rules, default))).collect();
@@ -62,7 +76,25 @@ pub(crate) fn plan(given: &Seccomp<'_>) -> Result<Filter> {
             program.len()
         )));
     }
-    Ok(Filter { program, flags: flags(given.flags.as_deref())? })
+    let mut flags = flags(given.flags.as_deref())?;
+    match listener {
+        Some(_) => flags |= FLAG_NEW_LISTENER,
+        // About how a listener's answer is waited for, and an error without one.
+        None => flags &= !FLAG_WAIT_KILLABLE_RECV,
+    }
+    Ok(Filter { program, flags, listener })
+}
+
+/// Without a rule that needs it the path means nothing, as the specification says.
+fn listener(given: &Seccomp<'_>, wanted: bool) -> Result<Option<Listener>> {
+    let path = given.listener_path.as_deref().unwrap_or_default();
+    let metadata = given.listener_metadata.as_deref().unwrap_or_default();
+    match (path, wanted) {
+        ("", true) => Err(Error::invalid("SCMP_ACT_NOTIFY needs a listenerPath")),
+        ("", false) if !metadata.is_empty() => Err(Error::invalid("listenerMetadata needs a listenerPath")),
+        (_, false) => Ok(None),
+        (path, true) => Ok(Some(Listener { path: PathBuf::from(path), metadata: metadata.to_owned() })),
+    }
 }
 
 /// Words and bits; TSYNC is for programs with threads, of which there are none yet.

@@ -52,30 +52,29 @@ pub(crate) fn send_fd(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -
 
 /// Receives one descriptor.
 pub(crate) fn receive_fd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let (_, fd) = receive(socket, &mut [0_u8; 256]).while_doing(|| "receive a descriptor")?;
+    let (_, fd) = receive(socket, 256).while_doing(|| "receive a descriptor")?;
     fd.ok_or_else(|| Error::new(Kind::Internal, "receive a descriptor: the message holds none"))
 }
 
-/// Receives bytes, and the descriptor that may come with them.
-pub(crate) fn receive(socket: BorrowedFd<'_>, text: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+/// Receives a message of at most `limit` bytes, with the descriptor that comes with it. The end is an empty one.
+pub(crate) fn receive(socket: BorrowedFd<'_>, limit: usize) -> Result<(Vec<u8>, Option<OwnedFd>)> {
+    let mut bytes = vec![0_u8; limit];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        match rustix::net::recvmsg(
-            socket,
-            &mut [IoSliceMut::new(text)],
-            &mut control,
-            RecvFlags::CMSG_CLOEXEC,
-        ) {
+    let n = loop {
+        let buffers = &mut [IoSliceMut::new(&mut bytes)];
+        match rustix::net::recvmsg(socket, buffers, &mut control, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => {}
-            result => break result.while_doing(|| "receive a message")?,
+            Err(Errno::CONNRESET) => break 0,
+            result => break result?.bytes,
         }
     };
+    bytes.truncate(n);
     let fd = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    Ok((received.bytes, fd))
+    Ok((bytes, fd))
 }
 
 /// Lets a descriptor live on in the program that this process becomes.

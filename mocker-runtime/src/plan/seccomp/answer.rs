@@ -6,13 +6,14 @@ use crate::bundle::config::SeccompArg;
 use crate::error::{Error, Result};
 
 /// The words for actions.
-pub(crate) const ACTIONS: [(&str, Answer); 8] = [
+pub(crate) const ACTIONS: [(&str, Answer); 9] = [
     ("SCMP_ACT_KILL", Answer::KILL_THREAD),
     ("SCMP_ACT_KILL_THREAD", Answer::KILL_THREAD),
     ("SCMP_ACT_KILL_PROCESS", Answer::KILL_PROCESS),
     ("SCMP_ACT_TRAP", Answer::TRAP),
     ("SCMP_ACT_ERRNO", Answer(Answer::ERRNO)),
     ("SCMP_ACT_TRACE", Answer(Answer::TRACE)),
+    ("SCMP_ACT_NOTIFY", Answer::NOTIFY),
     ("SCMP_ACT_LOG", Answer::LOG),
     ("SCMP_ACT_ALLOW", Answer::ALLOW),
 ];
@@ -42,6 +43,8 @@ impl Answer {
     const TRAP: Self = Self(0x0003_0000);
     const ERRNO: u32 = 0x0005_0000;
     const TRACE: u32 = 0x7ff0_0000;
+    /// Whoever holds the listener decides (Linux 5.0)
+    pub(super) const NOTIFY: Self = Self(0x7fc0_0000);
     const LOG: Self = Self(0x7ffc_0000);
     pub(super) const ALLOW: Self = Self(0x7fff_0000);
     pub(super) const NO_SYSCALL: Self = Self(Self::ERRNO | libc::ENOSYS as u32);
@@ -52,9 +55,6 @@ impl Answer {
         match ACTIONS.iter().find(|(word, _)| *word == action) {
             Some((_, Self(bits @ (Self::ERRNO | Self::TRACE)))) => Ok(Self(bits | data)),
             Some((_, answer)) => Ok(*answer),
-            None if action == "SCMP_ACT_NOTIFY" => {
-                Err(Error::unsupported("SCMP_ACT_NOTIFY is not supported yet"))
-            }
             None => Err(Error::invalid(format!("unknown action {action:?}"))),
         }
     }

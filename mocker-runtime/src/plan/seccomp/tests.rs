@@ -169,7 +169,12 @@ fn what_the_profile_cannot_mean_is_refused() {
         (r#"{"defaultAction":"SCMP_ACT_TEA"}"#, "SCMP_ACT_TEA"),
         (r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_TEA"]}"#, "SCMP_ARCH_TEA"),
         (r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["TEA"]}"#, "TEA"),
-        (r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#, "not supported yet"),
+        (r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#, "cannot be the defaultAction"),
+        (
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]}"#,
+            "needs a listenerPath",
+        ),
+        (r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerMetadata":"x"}"#, "needs a listenerPath"),
         (
             r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_ERRNO","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
             "no argument 6",
