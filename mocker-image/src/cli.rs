@@ -3,6 +3,7 @@
 mod append;
 mod author;
 mod commit;
+mod completion;
 mod config;
 mod copy;
 mod diff;
@@ -15,7 +16,9 @@ mod logout;
 mod pull;
 mod push;
 mod remove;
+mod search;
 mod shape;
+mod sync;
 mod tag;
 mod tags;
 mod transfer;
@@ -148,6 +151,14 @@ enum Command {
     Manifest(digest::Manifest),
     /// Print the digest of a manifest in a file
     ManifestDigest(digest::ManifestDigest),
+    /// Find repositories: a registry's catalogue, or Docker Hub's search
+    Search(search::Search),
+    /// Copy all tags of a repository, or all images of a folder
+    Sync(Box<sync::Sync>),
+    /// Write a shell's completions
+    Completion(completion::Completion),
+    /// Write the manual pages
+    Man(completion::Man),
     /// List the tags of a repository at its registry
     Tags(tags::Tags),
     /// Give an image of the store one more name
@@ -183,6 +194,10 @@ pub fn main() -> ExitCode {
         Command::Rebase(rebase) => rebase.run(&cli.global),
         Command::Stat(stat) => stat.run(&cli.global),
         Command::Init(init) => init.run(),
+        Command::Search(search) => search.run(&cli.global),
+        Command::Sync(sync) => sync.run(&cli.global),
+        Command::Completion(completion) => completion.run(),
+        Command::Man(man) => man.run(),
         Command::Diff(diff) => diff.run(&cli.global),
         Command::Commit(commit) => commit.run(&cli.global),
         Command::Push(push) => push.run(&cli.global),

@@ -10,9 +10,11 @@
 //! credentials only to loopback. It never sees the store.
 
 mod auth;
+mod catalog;
 mod challenge;
 mod client;
 pub mod credentials;
+mod mirrors;
 pub mod remote;
 mod resolve;
 pub(crate) mod retry;
@@ -22,6 +24,7 @@ mod upload;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
@@ -33,6 +36,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::DOCUMENT;
 
 use crate::reference::Reference;
+pub use catalog::Found;
 use client::Client;
 
 /// What is to be done at a registry, as its token service wants to know it.
@@ -95,40 +99,83 @@ pub struct Fetched {
     pub media_type: String,
 }
 
-/// One repository at its registry.
+/// One repository at its registry, and the mirrors that may stand in for it.
 #[derive(Debug)]
 pub struct Registry {
+    /// In the order in which they are asked; the last one is the registry itself.
+    endpoints: Vec<Endpoint>,
+    /// The one that answered.
+    chosen: AtomicUsize,
+    name: String,
+}
+
+#[derive(Debug)]
+struct Endpoint {
     client: Client,
     path: String,
-    name: String,
 }
 
 impl Registry {
     /// Prepares to speak to a reference's repository; nothing is sent yet.
     pub fn new(reference: &Reference, settings: &Settings) -> Result<Self> {
-        let client = Client::new(reference.host(), reference.path(), settings)?;
-        Ok(Self { client, path: reference.path().to_owned(), name: reference.name() })
+        let mut endpoints = Vec::new();
+        for place in mirrors::places(reference, settings.actions)? {
+            let mut settings = settings.clone();
+            if place.insecure {
+                settings.insecure.push(place.host.clone());
+            }
+            let client = Client::new(&place.host, &place.path, &settings)?;
+            endpoints.push(Endpoint { client, path: place.path });
+        }
+        Ok(Self { endpoints, chosen: AtomicUsize::new(0), name: reference.name() })
     }
 
-    /// Prepares to speak to a host as a whole; for [`Registry::enter`].
+    /// Prepares to speak to a host as a whole.
     pub fn of_host(host: &str, settings: &Settings) -> Result<Self> {
         let client = Client::new(host, "", settings)?;
-        Ok(Self { client, path: String::new(), name: host.to_owned() })
+        let endpoints = vec![Endpoint { client, path: String::new() }];
+        Ok(Self { endpoints, chosen: AtomicUsize::new(0), name: host.to_owned() })
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        let chosen = self.chosen.load(Ordering::Relaxed).min(self.endpoints.len().saturating_sub(1));
+        &self.endpoints[chosen]
+    }
+
+    fn client(&self) -> &Client {
+        &self.endpoint().client
+    }
+
+    fn path(&self) -> &str {
+        &self.endpoint().path
+    }
+
+    /// The manifest or index under a tag or digest, at most 4 MiB; from a mirror, if one has it.
+    pub async fn manifest(&self, selector: &str) -> Result<Fetched> {
+        loop {
+            let at = self.chosen.load(Ordering::Relaxed);
+            match self.manifest_there(selector).await {
+                // Which mirror fails is nobody's worry as long as the next one answers.
+                Err(e) if at + 1 < self.endpoints.len() && !matches!(e.kind(), Kind::Interrupted(_)) => {
+                    self.chosen.store(at + 1, Ordering::Relaxed);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Asks for nothing, to find out whether the registry lets us in.
     pub async fn enter(&self) -> Result<()> {
-        let response = self.client.send(&Method::GET, "/v2/", &HeaderMap::new()).await?;
-        let host = self.client.host();
+        let response = self.client().send(&Method::GET, "/v2/", &HeaderMap::new()).await?;
+        let host = self.client().host();
         self.expect(response, || format!("{host} is not a registry")).await.map(|_| ())
     }
 
-    /// The manifest or index under a tag or digest, at most 4 MiB.
-    pub async fn manifest(&self, selector: &str) -> Result<Fetched> {
+    async fn manifest_there(&self, selector: &str) -> Result<Fetched> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
-        let url = format!("/v2/{}/manifests/{selector}", self.path);
-        let response = self.client.send(&Method::GET, &url, &headers).await?;
+        let url = format!("/v2/{}/manifests/{selector}", self.path());
+        let response = self.client().send(&Method::GET, &url, &headers).await?;
         let response = self.expect(response, || missing_manifest(selector)).await?;
         let header =
             |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -146,8 +193,8 @@ impl Registry {
         if let (1.., Ok(range)) = (offset, HeaderValue::from_str(&format!("bytes={offset}-"))) {
             headers.insert(RANGE, range);
         }
-        let url = format!("/v2/{}/blobs/{digest}", self.path);
-        let response = self.client.send(&Method::GET, &url, &headers).await?;
+        let url = format!("/v2/{}/blobs/{digest}", self.path());
+        let response = self.client().send(&Method::GET, &url, &headers).await?;
         self.expect(response, || format!("the registry has no blob {digest}, which the image needs")).await
     }
 
@@ -158,14 +205,14 @@ impl Registry {
             return Ok(response);
         }
         let (stranger, later) =
-            (self.client.stranger(&response), retry::when(response.headers(), SystemTime::now()));
+            (self.client().stranger(&response), retry::when(response.headers(), SystemTime::now()));
         let problems =
             self.body(response).await.ok().and_then(|b| serde_json::from_slice::<Problems>(&b).ok());
         let problem = problems.and_then(|p| p.errors.into_iter().next()).unwrap_or_default();
-        let host = self.client.host();
+        let host = self.client().host();
         let e = match (status, problem.code.as_str()) {
             (StatusCode::NOT_FOUND, "NAME_UNKNOWN") => {
-                Error::new(Kind::NotFound, format!("the registry {host} has no repository {}", self.path))
+                Error::new(Kind::NotFound, format!("the registry {host} has no repository {}", self.path()))
             }
             (StatusCode::NOT_FOUND, _) => Error::new(Kind::NotFound, missing()),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => match stranger {
@@ -173,7 +220,7 @@ impl Registry {
                     let what = format!("the registry {host} redirects to {other}, which answers {status}");
                     Error::new(Kind::Denied, what)
                 }
-                None => self.client.denied()?,
+                None => self.client().denied()?,
             },
             (StatusCode::TOO_MANY_REQUESTS, _) => {
                 let what = format!("the registry {host} takes no more requests for now");
@@ -194,7 +241,7 @@ impl Registry {
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = self.client.chunk(&mut response).await? {
+        while let Some(chunk) = self.client().chunk(&mut response).await? {
             bytes.extend_from_slice(chunk.as_ref());
             if bytes.len() as u64 > DOCUMENT {
                 return Err(Error::invalid(format!("is larger than {DOCUMENT} bytes")));
@@ -205,7 +252,7 @@ impl Registry {
 
     /// The next bytes of an answer's body.
     pub async fn chunk(&self, response: &mut Response) -> Result<Option<impl AsRef<[u8]> + use<>>> {
-        self.client.chunk(response).await
+        self.client().chunk(response).await
     }
 }
 

@@ -18,6 +18,9 @@ pub(super) struct Inspect {
     /// Print the manifest or the index, byte by byte
     #[arg(long, conflicts_with = "config")]
     raw: bool,
+    /// Print the index of what refers to the image at its registry: signatures, lists of parts ...
+    #[arg(long, conflicts_with_all = ["raw", "config"])]
+    referrers: bool,
     /// Print the image's configuration, byte by byte
     #[arg(long)]
     config: bool,
@@ -36,6 +39,15 @@ impl Inspect {
 
     fn text(&self, global: &Global) -> Result<Vec<u8>> {
         let source: Box<dyn Source> = self.remote.source(global, &self.place)?;
+        if self.referrers {
+            let reference = self.place.reference().ok_or_else(|| {
+                Error::new(Kind::Unsupported, "only what stands at a registry is referred to")
+            })?;
+            let mut bytes =
+                Registry::new(reference, &self.remote.settings())?.referrers(&source.top()?.0.digest)?;
+            bytes.push(b'\n');
+            return Ok(bytes);
+        }
         if self.raw {
             return Ok(source.top()?.1);
         }

@@ -51,7 +51,8 @@ macro_rules! end {
         }
 
         impl $name {
-            fn settings(&self, common: &Common) -> Settings {
+            /// How that registry is spoken to.
+            pub(super) fn settings(&self, common: &Common) -> Settings {
                 Settings {
                     credentials: self.creds.clone(),
                     anonymous: self.no_creds,

@@ -56,7 +56,10 @@ impl Client {
             .read_timeout(SILENCE)
             .dns_resolver(Arc::new(resolve::Resolver::default()))
             .redirect(redirects())
-            .tls_backend_preconfigured(tls::config(lax.as_deref(), settings.cert_dir.clone())?);
+            .tls_backend_preconfigured(tls::config(
+                lax.as_deref(),
+                settings.cert_dir.clone().or_else(|| tls::own_dir(host)),
+            )?);
         if plain && is_loopback(host) {
             builder = builder.no_proxy();
         }

@@ -74,6 +74,11 @@ impl Remote {
         self.inner.wait(self.inner.registry.tags())
     }
 
+    /// The index of what refers to a manifest.
+    pub fn referrers(&self, digest: &Digest) -> Result<Vec<u8>> {
+        self.inner.wait(self.inner.registry.referrers(digest))
+    }
+
     /// The digest of what the name stands for, without asking for its bytes.
     pub fn digest(&self) -> Result<Option<String>> {
         self.inner.wait(self.inner.registry.digest(&self.reference.selector()))

@@ -22,11 +22,11 @@ impl Registry {
     /// All tags of the repository, in the registry's order.
     pub async fn tags(&self) -> Result<Vec<String>> {
         let (mut tags, mut asked) = (Vec::new(), HashSet::new());
-        let mut path = format!("/v2/{}/tags/list?n={PAGE}", self.path);
+        let mut path = format!("/v2/{}/tags/list?n={PAGE}", self.path());
         while asked.insert(path.clone()) {
-            let response = self.client.send(&Method::GET, &path, &HeaderMap::new()).await?;
-            let host = self.client.host();
-            let missing = || format!("the registry {host} has no repository {}", self.path);
+            let response = self.client().send(&Method::GET, &path, &HeaderMap::new()).await?;
+            let host = self.client().host();
+            let missing = || format!("the registry {host} has no repository {}", self.path());
             let response = self.expect(response, missing).await?;
             let page = || "read the list of tags";
             let next = next(response.headers()).map(str::to_owned);
@@ -42,8 +42,8 @@ impl Registry {
     }
 
     /// Where a link of this registry leads, as a path: what is for its ears goes to nobody else.
-    fn within(&self, path: &str, link: &str) -> Result<String> {
-        let base = self.client.base()?;
+    pub(super) fn within(&self, path: &str, link: &str) -> Result<String> {
+        let base = self.client().base()?;
         let joined = base.join(path).and_then(|page| page.join(link));
         let url = joined.map_err(|_| Error::invalid(format!("the link {link:?} is none")))?;
         if url.origin() != base.origin() {
@@ -55,7 +55,7 @@ impl Registry {
 }
 
 /// The link to the next page (RFC 8288), if there is one.
-fn next(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn next(headers: &HeaderMap) -> Option<&str> {
     let links = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     let mut parts = links.flat_map(|value| value.split(',')).filter_map(|link| {
         let (url, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;

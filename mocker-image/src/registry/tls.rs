@@ -44,6 +44,15 @@ pub(super) fn config(lax: Option<&str>, cert_dir: Option<PathBuf>) -> Result<Cli
     }
 }
 
+/// The folder that podman or docker would read for a host (with its port).
+pub(super) fn own_dir(host: &str) -> Option<PathBuf> {
+    let own = crate::home::variable("XDG_CONFIG_HOME");
+    let own = own.or_else(|| crate::home::directory().ok().map(|home| home.join(".config")));
+    let own = own.map(|dir| dir.join("containers/certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.into_iter().chain(system).map(|dir| dir.join(host)).find(|dir| dir.is_dir())
+}
+
 /// A TLS error in our words.
 pub(super) fn told(e: &rustls::Error) -> Error {
     match e {

@@ -12,8 +12,8 @@ const BYTES: &str = "application/octet-stream";
 impl Registry {
     /// Whether the repository has a blob.
     pub async fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        let path = format!("/v2/{}/blobs/{digest}", self.path);
-        let response = self.client.send(&Method::HEAD, &path, &HeaderMap::new()).await?;
+        let path = format!("/v2/{}/blobs/{digest}", self.path());
+        let response = self.client().send(&Method::HEAD, &path, &HeaderMap::new()).await?;
         match response.status() {
             StatusCode::NOT_FOUND => Ok(false),
             _ => self.expect(response, String::new).await.map(|_| true),
@@ -24,8 +24,8 @@ impl Registry {
     pub async fn digest(&self, selector: &str) -> Result<Option<String>> {
         let mut headers = HeaderMap::new();
         headers.insert(reqwest::header::ACCEPT, HeaderValue::from_static(super::ACCEPTED));
-        let path = format!("/v2/{}/manifests/{selector}", self.path);
-        let response = self.client.send(&Method::HEAD, &path, &headers).await?;
+        let path = format!("/v2/{}/manifests/{selector}", self.path());
+        let response = self.client().send(&Method::HEAD, &path, &headers).await?;
         match response.status() {
             StatusCode::NOT_FOUND => Ok(None),
             _ => {
@@ -38,10 +38,10 @@ impl Registry {
 
     /// Takes a blob from another repository; `None` if that was done, else where its upload goes.
     pub async fn mount(&self, digest: &Digest, from: &str) -> Result<Option<Url>> {
-        self.client.also_read(from);
-        let path = format!("/v2/{}/blobs/uploads/?mount={digest}&from={from}", self.path);
-        let url = self.client.at(&path).await?;
-        let response = self.client.call(&Method::POST, &url, &empty(), Some(Vec::new())).await?;
+        self.client().also_read(from);
+        let path = format!("/v2/{}/blobs/uploads/?mount={digest}&from={from}", self.path());
+        let url = self.client().at(&path).await?;
+        let response = self.client().call(&Method::POST, &url, &empty(), Some(Vec::new())).await?;
         match response.status() {
             StatusCode::CREATED => Ok(None),
             StatusCode::ACCEPTED => self.location(&response).map(Some),
@@ -52,8 +52,8 @@ impl Registry {
 
     /// Begins an upload.
     pub async fn begin(&self) -> Result<Url> {
-        let url = self.client.at(&format!("/v2/{}/blobs/uploads/", self.path)).await?;
-        let response = self.client.call(&Method::POST, &url, &empty(), Some(Vec::new())).await?;
+        let url = self.client().at(&format!("/v2/{}/blobs/uploads/", self.path())).await?;
+        let response = self.client().call(&Method::POST, &url, &empty(), Some(Vec::new())).await?;
         let response = self.expect(response, || format!("{} takes no uploads", self.name)).await?;
         self.location(&response)
     }
@@ -66,8 +66,8 @@ impl Registry {
         if let Ok(range) = HeaderValue::from_str(&format!("{from}-{}", to - 1)) {
             headers.insert(CONTENT_RANGE, range);
         }
-        let request = self.client.request(&Method::PATCH, url, &headers).body(body);
-        let response = self.client.once(request).await?;
+        let request = self.client().request(&Method::PATCH, url, &headers).body(body);
+        let response = self.client().once(request).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             return Err(Error::new(Kind::Unreachable, "the token for the upload is no longer taken"));
         }
@@ -77,7 +77,7 @@ impl Registry {
 
     /// How far an upload has come, and where it goes on.
     pub async fn progress(&self, url: &Url) -> Result<(Url, u64)> {
-        let response = self.client.call(&Method::GET, url, &HeaderMap::new(), None).await?;
+        let response = self.client().call(&Method::GET, url, &HeaderMap::new(), None).await?;
         let response = self.expect(response, || "the upload is gone".to_owned()).await?;
         let range = response.headers().get(RANGE).and_then(|range| range.to_str().ok());
         let last =
@@ -93,13 +93,13 @@ impl Registry {
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(BYTES));
-        let response = self.client.call(&Method::PUT, &url, &headers, Some(rest)).await?;
+        let response = self.client().call(&Method::PUT, &url, &headers, Some(rest)).await?;
         self.expect(response, || "the upload is gone".to_owned()).await.map(|_| ())
     }
 
     /// Gives an upload up.
     pub async fn cancel(&self, url: &Url) -> Result<()> {
-        self.client.call(&Method::DELETE, url, &HeaderMap::new(), None).await.map(|_| ())
+        self.client().call(&Method::DELETE, url, &HeaderMap::new(), None).await.map(|_| ())
     }
 
     /// Puts a manifest under a tag or its digest.
@@ -108,18 +108,18 @@ impl Registry {
         let kind = HeaderValue::from_str(media_type)
             .map_err(|_| Error::invalid(format!("media type {media_type:?} is none")))?;
         headers.insert(CONTENT_TYPE, kind);
-        let url = self.client.at(&format!("/v2/{}/manifests/{selector}", self.path)).await?;
-        let response = self.client.call(&Method::PUT, &url, &headers, Some(bytes.to_vec())).await?;
+        let url = self.client().at(&format!("/v2/{}/manifests/{selector}", self.path())).await?;
+        let response = self.client().call(&Method::PUT, &url, &headers, Some(bytes.to_vec())).await?;
         let response = self.expect(response, || format!("{} takes no manifests", self.name)).await?;
         Ok(response.headers().clone())
     }
 
     /// Removes a manifest by its digest, or a tag where the registry can do that.
     pub async fn delete(&self, selector: &str) -> Result<()> {
-        let path = format!("/v2/{}/manifests/{selector}", self.path);
-        let response = self.client.send(&Method::DELETE, &path, &HeaderMap::new()).await?;
+        let path = format!("/v2/{}/manifests/{selector}", self.path());
+        let response = self.client().send(&Method::DELETE, &path, &HeaderMap::new()).await?;
         if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            let what = format!("the registry {} does not let anybody delete", self.client.host());
+            let what = format!("the registry {} does not let anybody delete", self.client().host());
             return Err(Error::new(Kind::Unsupported, what));
         }
         self.expect(response, || super::missing_manifest(selector)).await.map(|_| ())

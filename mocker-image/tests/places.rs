@@ -1,0 +1,179 @@
+//! Where images are asked for: mirrors, blocked registries, proxies, catalogues, referrers; `sync`; what shells want.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+
+use common::{Outcome, Place};
+use conformance::fixture::{Artifact, Image, Layer};
+use conformance::registry::{Fault, Registry};
+use serde_json::{Value, json};
+
+fn image(text: &str) -> Artifact {
+    Image::new().layer(&Layer::new().file("a", text)).build().unwrap()
+}
+
+fn serving(artifact: &Artifact) -> Registry {
+    let registry = Registry::start().unwrap();
+    registry.put("app", "v1", artifact);
+    registry
+}
+
+/// Runs with a registries.conf.
+fn with(place: &Place, conf: &str, words: &[&str]) -> Outcome {
+    let file = place.path("registries.conf");
+    std::fs::write(&file, conf).unwrap();
+    place.command(words).env("CONTAINERS_REGISTRIES_CONF", file).output().unwrap().into()
+}
+
+#[test]
+fn a_mirror_is_asked_first_and_the_registry_itself_when_it_fails() {
+    let (own, mirror) = (serving(&image("own")), serving(&image("mirror")));
+    let conf = format!(
+        "[[registry]]\nprefix = \"q.example/app\"\nlocation = \"{}/app\"\n\
+         [[registry.mirror]]\nlocation = \"127.0.0.1:1/app\"\n[[registry.mirror]]\nlocation = \"{}/app\"\n",
+        own.address(),
+        mirror.address()
+    );
+    let place = Place::new();
+    let digest = with(&place, &conf, &["pull", "q.example/app:v1"]).ok();
+    assert_eq!(digest.trim(), image("mirror").digest.as_str());
+    assert_eq!(own.requests().len(), 0);
+    mirror.fault("/manifests/", Fault::status(404));
+    let digest = with(&place, &conf, &["pull", "q.example/app:v1"]).ok();
+    assert_eq!(digest.trim(), image("own").digest.as_str());
+    // What is pushed goes to the registry itself.
+    with(&place, &conf, &["push", "q.example/app:v1", "docker://q.example/app:v2"]).ok();
+    assert!(own.manifest("app", "v2").is_some() && mirror.manifest("app", "v2").is_none());
+}
+
+#[test]
+fn a_blocked_registry_is_told_with_the_file_that_blocks_it() {
+    let place = Place::new();
+    let conf = "[[registry]]\nlocation = \"q.example\"\nblocked = true\n";
+    let error = with(&place, conf, &["pull", "q.example/app:v1"]).error();
+    let file = place.path("registries.conf");
+    assert_eq!(error, format!("pull q.example/app:v1: q.example is blocked by {}", file.display()));
+    let error = with(&place, "[[registry]\n", &["pull", "q.example/app:v1"]).error();
+    assert!(error.contains(&format!("read {}: ", file.display())), "{error}");
+}
+
+/// A proxy that takes every host for one registry; gives its address.
+fn proxy(registry: &Registry) -> String {
+    let (listener, to) = (TcpListener::bind("127.0.0.1:0").unwrap(), registry.address());
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut client = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while client.read_line(&mut head).unwrap() > 2 {}
+            if head.is_empty() {
+                continue;
+            }
+            let path = head.split(' ').nth(1).unwrap().trim_start_matches("http://registry.invalid");
+            let mut server =
+                TcpStream::connect_timeout(&to.parse().unwrap(), std::time::Duration::from_secs(9)).unwrap();
+            let rest =
+                head.lines().skip(1).filter(|l| !l.is_empty() && !l.to_lowercase().starts_with("connection"));
+            let rest: String = rest.map(|line| format!("{line}\r\n")).collect();
+            write!(server, "GET {path} HTTP/1.1\r\n{rest}Connection: close\r\n\r\n").unwrap();
+            server.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut answer = Vec::new();
+            server.read_to_end(&mut answer).unwrap();
+            client.get_mut().write_all(&answer).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_asked_for_all_but_this_machine() {
+    let artifact = image("x");
+    let registry = serving(&artifact);
+    let address = proxy(&registry);
+    let place = Place::new();
+    let words = ["pull", "--insecure-registry", "registry.invalid", "registry.invalid/app:v1"];
+    let pull = |variable: &str, none: &str| -> Outcome {
+        let mut command = place.command(&words);
+        command.env(variable, format!("http://{address}")).env("HTTPS_PROXY", "http://127.0.0.1:1");
+        command.env("NO_PROXY", none).output().unwrap().into()
+    };
+    assert_eq!(pull("HTTP_PROXY", "").code, pull("http_proxy", "").code);
+    let digest = pull("http_proxy", "").ok();
+    assert_eq!(digest.trim(), artifact.digest.as_str());
+    assert!(pull("http_proxy", "registry.invalid").error().contains("resolve registry.invalid"));
+}
+
+#[test]
+fn the_catalogue_is_searched() {
+    let registry = serving(&image("x"));
+    registry.put("lib/other", "v1", &image("y"));
+    let place = Place::new();
+    let address = registry.address();
+    assert_eq!(place.run(&["search", &address]).ok(), format!("{address}/app\n{address}/lib/other\n"));
+    assert_eq!(place.run(&["search", &format!("{address}/oth")]).ok(), format!("{address}/lib/other\n"));
+    let json: Value =
+        serde_json::from_str(&place.run(&["search", "--json", &format!("{address}/app")]).ok()).unwrap();
+    assert_eq!(json, json!([{ "name": "app", "description": "" }]));
+}
+
+#[test]
+fn what_refers_to_an_image_is_found_by_its_stand_in_tag() {
+    let artifact = image("x");
+    let registry = serving(&artifact);
+    let (place, at) = (Place::new(), registry.reference("app", "v1"));
+    let empty: Value = serde_json::from_str(&place.run(&["inspect", "--referrers", &at]).ok()).unwrap();
+    assert_eq!(empty["manifests"], json!([]));
+    let list = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [
+        { "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": artifact.digest.as_str(), "size": 1 }] });
+    let tag = artifact.digest.as_str().replace(':', "-");
+    registry.put("app", &tag, &Artifact::raw("application/vnd.oci.image.index.v1+json", list.to_string()));
+    let found: Value = serde_json::from_str(&place.run(&["inspect", "--referrers", &at]).ok()).unwrap();
+    assert_eq!(found, list);
+}
+
+#[test]
+fn all_tags_are_synchronised_there_and_back() {
+    let from = serving(&image("x"));
+    from.put("app", "v2", &image("y"));
+    let to = Registry::start().unwrap();
+    let place = Place::new();
+    let (source, folder) = (format!("{}/app", from.address()), place.path("all"));
+    let folder = folder.to_str().unwrap();
+    let plan = place.run(&["sync", "--src", "docker", "--dest", "dir", "--dry-run", &source, folder]).ok();
+    assert!(plan.ends_with(&format!("{source}:v2 -> dir:{folder}/app:v2\n")), "{plan}");
+    place.run(&["sync", "--src", "docker", "--dest", "dir", &source, folder]).ok();
+    let prefix = format!("{}/copies", to.address());
+    place.run(&["sync", "--src", "dir", "--dest", "docker", folder, &prefix]).ok();
+    for (tag, text) in [("v1", "x"), ("v2", "y")] {
+        assert_eq!(to.manifest("copies/app", tag).unwrap().1, image(text).manifest);
+    }
+    from.fault("app/manifests/v1", Fault::status(404));
+    let words = ["sync", "--src", "docker", "--dest", "docker", "--keep-going", &source, &prefix];
+    let outcome = place.run(&words);
+    assert!(outcome.error().ends_with("1 of 2 images were not copied"));
+}
+
+#[test]
+fn shells_get_completions_and_readers_a_manual() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = place.run(&["completion", shell]).ok();
+        assert!(script.contains("unpack") && script.contains("commit"), "{shell}");
+    }
+    let dir = place.path("man");
+    place.run(&["man", dir.to_str().unwrap()]).ok();
+    let page = std::fs::read_to_string(dir.join("mocker-image-unpack.1")).unwrap();
+    assert!(
+        page.contains(".SH OPTIONS") && page.contains("read\\-only") && page.contains(".SH EXIT STATUS"),
+        "{page}"
+    );
+    if let Ok(man) =
+        Command::new("man").args(["--warnings", "-l", "-P", "cat"]).arg(dir.join("mocker-image.1")).output()
+    {
+        assert!(man.stderr.is_empty(), "{}", String::from_utf8_lossy(&man.stderr));
+    }
+}
