@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use detect::mode;
 pub(crate) use freeze::Freeze;
 pub(crate) use oom::{Oom, OomWatch};
+pub(crate) use scope::choose;
 pub(crate) use systemd::{Placeholder, owner};
 
 use detect::hierarchies;

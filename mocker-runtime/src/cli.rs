@@ -79,7 +79,7 @@ struct Global {
     /// Let systemd make the cgroup, as a scope; linux.cgroupsPath is slice:prefix:name then
     #[arg(long, global = true)]
     systemd_cgroup: bool,
-    /// Who makes the cgroup [default: cgroupfs]
+    /// Who makes the cgroup [default: cgroupfs; systemd for a user's limits where only it can set them]
     #[arg(long, global = true, value_enum, value_name = "WHO")]
     cgroup_manager: Option<CgroupManager>,
 }
@@ -100,7 +100,7 @@ impl Global {
         match self.cgroup_manager {
             Some(CgroupManager::Disabled) => Driver::Disabled,
             Some(CgroupManager::Cgroupfs) => Driver::Cgroupfs,
-            None if !self.systemd_cgroup => Driver::Cgroupfs,
+            None if !self.systemd_cgroup => Driver::Any,
             _ => Driver::Systemd(cgroup::owner()),
         }
     }

@@ -310,7 +310,7 @@ fn as_user(bundle: &Bundle, from: From, words: &[&str]) -> Call {
             command
         }
     };
-    command.arg(program).arg("--systemd-cgroup").arg("--root").arg(bundle.state_root()).args(words);
+    command.arg(program).arg("--root").arg(bundle.state_root()).args(words);
     let command = command.current_dir(bundle.path()).stdin(Stdio::null());
     let status = command.stdout(open("out")).stderr(open("err")).status().unwrap();
     let read = |name: &str| fs::read_to_string(bundle.path().join(name)).unwrap();
@@ -349,13 +349,15 @@ fn show_as_user(unit: &str, property: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn a_user_has_limits(test: &str, from: From) {
+/// With these words before the command.
+fn a_user_has_limits(test: &str, from: From, flags: &[&str]) {
     if skip(test, Need::Systemd) || skip(test, Need::Program("as-user")) {
         return;
     }
     assert!(Command::new("as-user").arg("true").status().unwrap().success());
     let bundle = users_bundle();
-    as_user(&bundle, from, &["run", "--detach", &bundle.id]).ok();
+    let runtime = |words: &[&str]| as_user(&bundle, from, &[flags, words].concat());
+    runtime(&["run", "--detach", &bundle.id]).ok();
     let unit = format!("mocker-{}.scope", bundle.id);
     let dir = dir(&bundle);
     let manager = "/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service";
@@ -369,16 +371,16 @@ fn a_user_has_limits(test: &str, from: From) {
     let reload = || Command::new("as-user").args(["systemctl", "--user", "daemon-reload"]).status().unwrap();
     reload();
     says("67108864", "19");
-    as_user(&bundle, from, &["update", "--pids-limit", "23", &bundle.id]).ok();
+    runtime(&["update", "--pids-limit", "23", &bundle.id]).ok();
     reload();
     says("67108864", "23");
     // a process that comes later is in the same cgroup
     let path = format!("/user.slice/user-1000.slice/user@1000.service/user.slice/{unit}");
     let detached = ["exec", "--detach", "--pid-file", "pid", &bundle.id, "sleep", "1000"];
-    as_user(&bundle, from, &detached).ok();
+    runtime(&detached).ok();
     let pid = fs::read_to_string(bundle.path().join("pid")).unwrap();
     assert_eq!(fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap().trim(), format!("0::{path}"));
-    as_user(&bundle, from, &["delete", "--force", &bundle.id]).ok();
+    runtime(&["delete", "--force", &bundle.id]).ok();
     wait_until(LIMIT, "the unit's end", || show_as_user(&unit, "LoadState") == "not-found").unwrap();
     bundle.assert_nothing_left();
     assert!(!is_there(&dir));
@@ -386,12 +388,22 @@ fn a_user_has_limits(test: &str, from: From) {
 
 #[test]
 fn a_user_has_limits_by_a_manager_of_their_own() {
-    a_user_has_limits("a_user_has_limits_by_a_manager_of_their_own", From::Manager);
+    a_user_has_limits("a_user_has_limits_by_a_manager_of_their_own", From::Manager, &["--systemd-cgroup"]);
 }
 
 #[test]
 fn a_user_has_limits_from_a_session_outside_their_manager_too() {
-    a_user_has_limits("a_user_has_limits_from_a_session_outside_their_manager_too", From::Elsewhere);
+    let test = "a_user_has_limits_from_a_session_outside_their_manager_too";
+    a_user_has_limits(test, From::Elsewhere, &["--cgroup-manager", "systemd"]);
+}
+
+#[test]
+fn a_user_who_may_make_no_cgroup_has_limits_by_their_manager_unasked() {
+    a_user_has_limits(
+        "a_user_who_may_make_no_cgroup_has_limits_by_their_manager_unasked",
+        From::Elsewhere,
+        &[],
+    );
 }
 
 /// A call of a runtime that takes a bus of the test's own for the system's.

@@ -8,14 +8,30 @@ use super::{Cgroup, Dir, tree};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::log;
 use crate::plan::CgroupMode;
-use crate::plan::cgroup::systemd::{Property, Unit, devices, properties};
-use crate::plan::cgroup::{self as plan, Value};
+use crate::plan::cgroup::systemd::{Owner, Property, Unit, devices, properties};
+use crate::plan::cgroup::{self as plan, Driver, Value};
 use crate::sys::proc;
 
 /// What every container is counted by, in version 2 and in version 1 (runc's list).
 const ACCOUNTING: [&str; 4] = ["CPUAccounting", "MemoryAccounting", "TasksAccounting", "IOAccounting"];
 const ACCOUNTING_V1: [&str; 4] =
     ["CPUAccounting", "MemoryAccounting", "TasksAccounting", "BlockIOAccounting"];
+
+/// Who makes the cgroup if nobody says it: this program, but for an ordinary user whose limits need a cgroup that
+/// only their manager can make.
+pub(crate) fn choose(driver: Driver, plan: &plan::Cgroup) -> Result<Driver> {
+    let open = driver == Driver::Any && plan.mode == CgroupMode::V2 && plan.path.as_os_str().is_empty();
+    if !open || plan.writes.is_empty() || super::owner() == Owner::System {
+        return Ok(driver);
+    }
+    let located = Cgroup::locate(plan, "any")?;
+    let above = located.unified_dir().and_then(|dir| dir.path.parent());
+    let delegated = above.is_some_and(|dir| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok());
+    match delegated || !super::systemd::listens(Owner::User) {
+        true => Ok(driver),
+        false => Ok(Driver::Systemd(Owner::User)),
+    }
+}
 
 impl Cgroup {
     /// Where the directories will be if the manager's own slices begin at the mount: a user's do not, which

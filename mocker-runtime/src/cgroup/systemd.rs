@@ -237,6 +237,12 @@ fn connect(owner: Owner) -> Result<(Connection, PathBuf, Peer)> {
     Err(Error::unsupported(format!("connect to systemd{whose}: {tried}")).with_hint(hint))
 }
 
+/// Whether there is a manager to ask.
+pub(super) fn listens(owner: Owner) -> bool {
+    let sockets = sockets(owner, |name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    sockets.iter().any(|(socket, _)| rustix::fs::stat(socket).is_ok())
+}
+
 fn is_absent(error: &Error) -> bool {
     use rustix::io::Errno;
     [Errno::NOENT, Errno::CONNREFUSED, Errno::NOTDIR].into_iter().any(|errno| error.is_errno(errno))

@@ -75,6 +75,7 @@ impl Setup {
     pub(super) fn read(&self, dir: &Path, driver: Driver) -> Result<(Bundle, Plan)> {
         let bundle = Bundle::read(dir, self.config.as_deref())?;
         let mut plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
+        let driver = cgroup::choose(driver, &plan.cgroup)?;
         plan.cgroup.drive(driver, &plan.annotations)?;
         descriptors::hand_on(&mut plan.process);
         Ok((bundle, plan))

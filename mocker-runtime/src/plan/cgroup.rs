@@ -25,8 +25,10 @@ pub(crate) use value::Value;
 /// Who makes the container's cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Driver {
-    /// This program
+    /// Whoever can: it is looked for
     #[default]
+    Any,
+    /// This program
     Cgroupfs,
     /// systemd, as a scope
     Systemd(systemd::Owner),
@@ -74,7 +76,7 @@ impl Cgroup {
             )));
         }
         match driver {
-            Driver::Cgroupfs => {}
+            Driver::Any | Driver::Cgroupfs => {}
             Driver::Disabled => {
                 if let Some(line) = self.writes.iter().find(|line| line.value != "max") {
                     return Err(Error::invalid(format!(
