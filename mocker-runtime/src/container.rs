@@ -20,7 +20,7 @@ mod ids;
 mod mounts;
 mod network;
 pub(crate) mod notify;
-mod rdt;
+pub(crate) mod rdt;
 pub(crate) mod record;
 pub(crate) mod restore;
 pub(crate) mod source;
@@ -235,12 +235,23 @@ impl Container {
         self.record()?.cgroup.freeze(Freeze::Thawed).while_doing(|| format!("resume container {}", self.id))
     }
 
-    /// Changes the limits that `resources` names.
-    pub(crate) fn update(&mut self, resources: Resources<'_>) -> Result<()> {
+    /// Changes the limits that `resources` names, and the lines of the container's class of service.
+    pub(crate) fn update(&mut self, resources: Resources<'_>, class: &[String]) -> Result<()> {
         self.lock()?;
         let act = || format!("update container {}", self.id);
         allow(Verb::Update, self.status()?).while_doing(act)?;
-        self.record()?.cgroup.update(resources, cgroup::mode()).while_doing(act)
+        let record = self.record()?;
+        if let (None, false) = (&record.rdt, class.is_empty()) {
+            return Err(Error::unsupported(
+                "updating a non-existent Intel RDT configuration is not supported",
+            ))
+            .while_doing(act);
+        }
+        record.cgroup.update(resources, cgroup::mode()).while_doing(act)?;
+        match &record.rdt {
+            Some(group) if !class.is_empty() => group.change(class).while_doing(act),
+            _ => Ok(()),
+        }
     }
 
     /// All processes of the container, as the runtime numbers them.

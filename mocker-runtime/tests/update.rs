@@ -239,5 +239,5 @@ fn wrong_words_are_told_by_name() {
     assert!(call.err.contains("parse the resources in broken: ") && call.err.contains("line 2"), "{call:?}");
     bundle
         .call(&["update", "--l3-cache-schema", "L3:0=f", id])
-        .fails("--l3-cache-schema: Intel RDT is not supported yet");
+        .fails("Intel RDT/CAT: l3 cache schema is not enabled");
 }

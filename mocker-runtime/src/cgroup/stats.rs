@@ -23,7 +23,7 @@ pub(crate) struct Stats {
     /// Devices with their handles and objects: runc keeps them to itself
     #[serde(skip_serializing_if = "is_default")]
     rdma: Rdma,
-    /// Always empty: the classes of Intel RDT are not told of yet
+    /// Of a container with a class of service its own, which no cgroup knows
     intel_rdt: BTreeMap<String, ()>,
     /// Always null: the runtime makes no network interfaces
     network_interfaces: (),

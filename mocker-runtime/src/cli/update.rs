@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::container::Root;
 use crate::container::id::ContainerId;
+use crate::container::rdt;
 use crate::error::{Error, Result, WhileDoing};
 
 /// Change the limits of a container; what is not named stays as it is
@@ -69,22 +70,17 @@ struct Limits {
     /// Disk time against that of other containers: 10 to 1000
     #[arg(long, value_name = "N")]
     blkio_weight: Option<u16>,
-    /// Not supported yet
+    /// Parts of the last cache that the container may fill: L3:0=f
     #[arg(long, value_name = "SCHEMA")]
     l3_cache_schema: Option<String>,
-    /// Not supported yet
+    /// Percentages of memory bandwidth: MB:0=20
     #[arg(long, value_name = "SCHEMA")]
     mem_bw_schema: Option<String>,
 }
 
 impl Update {
     pub(super) fn run(self, root: &Root) -> Result<()> {
-        let Limits { l3_cache_schema, mem_bw_schema, .. } = &self.limits;
-        for (word, given) in [("l3-cache-schema", l3_cache_schema), ("mem-bw-schema", mem_bw_schema)] {
-            if given.is_some() {
-                return Err(Error::unsupported(format!("--{word}: Intel RDT is not supported yet")));
-            }
-        }
+        let class = self.limits.class()?;
         let mut container = root.open(&self.id)?;
         let text = match &self.resources {
             Some(file) => read(file)?,
@@ -95,7 +91,7 @@ impl Update {
             None => "parse the options".to_owned(),
         };
         let resources = serde_json::from_str(&text).while_doing(name)?;
-        container.update(resources)
+        container.update(resources, &class)
     }
 }
 
@@ -108,6 +104,23 @@ fn read(file: &Path) -> Result<String> {
 }
 
 impl Limits {
+    /// Lines for the resctrl file system, where there is one; the words are runc's.
+    fn class(&self) -> Result<Vec<String>> {
+        let given = [
+            ("L3", &self.l3_cache_schema, "Intel RDT/CAT: l3 cache schema is not enabled"),
+            ("MB", &self.mem_bw_schema, "Intel RDT/MBA: memory bandwidth schema is not enabled"),
+        ];
+        let mut lines = Vec::new();
+        for (resource, line, missing) in given {
+            match line.as_deref() {
+                None | Some("") => {}
+                Some(_) if !rdt::shares(resource) => return Err(Error::unsupported(missing)),
+                Some(line) => lines.push(line.to_owned()),
+            }
+        }
+        Ok(lines)
+    }
+
     fn document(&self) -> String {
         json!({
             "memory": {

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use super::Container;
+use super::record::Record;
 use super::status::Status;
-use crate::cgroup::{Cgroup, Oom, OomWatch};
+use crate::cgroup::{Oom, OomWatch};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::sys::signal;
 
@@ -19,11 +20,15 @@ impl Container {
         if self.status()? == Status::Stopped {
             return Err(self.not_running());
         }
-        Ok(self.used(&self.record()?.cgroup))
+        Ok(self.used(self.record()?))
     }
 
-    fn used(&self, cgroup: &Cgroup) -> Value {
-        json!({ "type": "stats", "id": self.id.as_str(), "data": cgroup.stats() })
+    fn used(&self, record: &Record) -> Value {
+        let mut data = json!(record.cgroup.stats());
+        if let (Some(group), Some(members)) = (&record.rdt, data.as_object_mut()) {
+            members.insert("intel_rdt".to_owned(), group.told());
+        }
+        json!({ "type": "stats", "id": self.id.as_str(), "data": data })
     }
 
     /// Tells of each kill for want of memory at once and of what is used in each interval, and returns
@@ -34,8 +39,8 @@ impl Container {
         mut tell: impl FnMut(&Value) -> Result<()>,
     ) -> Result<()> {
         let init = self.open_init()?.ok_or_else(|| self.not_running())?;
-        let cgroup = &self.record()?.cgroup;
-        let mut watch = cgroup.watch_oom()?;
+        let record = self.record()?;
+        let mut watch = record.cgroup.watch_oom()?;
         if watch.is_none() {
             crate::log::warn("there is no memory controller, so no kill for want of memory can be told");
         }
@@ -55,7 +60,7 @@ impl Container {
                 return Ok(());
             }
             if Instant::now() >= next {
-                let used = self.used(cgroup);
+                let used = self.used(record);
                 // The numbers of a cgroup that went away meanwhile would be none.
                 if !signal::wait_gone(init.as_fd(), Some(0))? {
                     tell(&used)?;

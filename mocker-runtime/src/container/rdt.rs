@@ -1,6 +1,8 @@
 //! The container's class of service and monitoring group in the resctrl file system (Linux documentation,
 //! filesystems/resctrl).
 
+mod told;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,13 @@ impl Group {
         }
     }
 
+    /// Writes new lines for the class, the container's own or not.
+    pub(crate) fn change(&self, lines: &[String]) -> Result<()> {
+        let file = self.class.join("schemata");
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(&file, &text).while_doing(|| format!("write {text:?} to {}", file.display()))
+    }
+
     /// A class that is there already must have what the container asks for.
     fn check_lines(&self, wanted: &[String]) -> Result<()> {
         if wanted.is_empty() {
@@ -106,6 +115,12 @@ impl Group {
             result => result.while_doing(|| format!("remove {}", dir.display())),
         })
     }
+}
+
+/// Whether this machine has such a resource to share: `L3`, `MB`.
+pub(crate) fn shares(resource: &str) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    find(&mounts).is_some_and(|root| root.join("info").join(resource).is_dir())
 }
 
 /// The mount point, from the lines of proc_pid_mountinfo(5).
