@@ -32,6 +32,7 @@ use detect::hierarchies;
 
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::{CgroupMode, cgroup as plan};
+use crate::rootless;
 use crate::sys::signal;
 
 /// The container's directory in one hierarchy, as the record keeps it.
@@ -118,12 +119,11 @@ impl Cgroup {
     /// An ordinary user goes without the hierarchies that they may not write to, as under runc; a limit that
     /// needs one is an error then.
     fn make_dirs(&mut self) -> Result<()> {
-        let rootless = !rustix::process::geteuid().is_root();
         let mut made = Vec::with_capacity(self.dirs.len());
         let mut result = Ok(());
         for mut dir in std::mem::take(&mut self.dirs) {
             result = result.and_then(|()| match tree::make(&mut dir) {
-                Err(error) if rootless && refused(&error) => Ok(()),
+                Err(error) if refused(&error) && rootless::forgives() => Ok(()),
                 made_or_not => {
                     made.push(dir);
                     made_or_not
@@ -140,10 +140,15 @@ impl Cgroup {
             // Device rules take rights that no ordinary user has; neither can a user's container make a device.
             return Ok(());
         }
-        match plan.mode {
+        let result = match plan.mode {
             CgroupMode::V1 => self.write_device_lists(&plan.devices),
             CgroupMode::V2 => self.attach_device_program(&plan.devices),
             CgroupMode::None => Ok(()),
+        };
+        match result {
+            // Root of a user namespace has no such rights either.
+            Err(error) if (refused(&error) || self.dirs.is_empty()) && rootless::forgives() => Ok(()),
+            result => result,
         }
     }
 

@@ -34,6 +34,7 @@ use crate::container::Root;
 use crate::error::{Error, Result, WhileDoing};
 use crate::log::{self, Format, Level};
 use crate::plan::cgroup::Driver;
+use crate::rootless::{self, Rootless};
 use crate::sealed;
 use crate::sys::fd;
 
@@ -76,6 +77,9 @@ struct Global {
     /// The least of what is logged
     #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
     log_level: Level,
+    /// Whether to go without cgroups that may not be made
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHETHER")]
+    rootless: Rootless,
     /// Let systemd make the cgroup, as a scope; linux.cgroupsPath is slice:prefix:name then
     #[arg(long, global = true)]
     systemd_cgroup: bool,
@@ -166,6 +170,7 @@ impl Cli {
             // What the caller left open would be open in init for as long as it waits for start.
             fd::close_from(3 + descriptors::listening() + kept)?;
         }
+        rootless::set(self.global.rootless);
         log::set_level(if self.global.debug { Level::Debug } else { self.global.log_level });
         if let Some(target) = &self.global.log {
             log::open(target, self.global.log_format)?;

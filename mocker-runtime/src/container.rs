@@ -54,7 +54,7 @@ impl Root {
     pub(crate) fn new(given: Option<PathBuf>) -> Result<Self> {
         let path = match given {
             Some(path) => path,
-            None if rustix::process::geteuid().is_root() => PathBuf::from("/run/mocker"),
+            None if !is_somebodys() => PathBuf::from("/run/mocker"),
             None => match std::env::var_os("XDG_RUNTIME_DIR") {
                 Some(dir) if !dir.is_empty() => PathBuf::from(dir).join("mocker"),
                 _ => {
@@ -118,6 +118,16 @@ impl Root {
         })?;
         let record = Record::read(&home)?;
         Ok(Container { id: id.clone(), home, record })
+    }
+}
+
+/// Whether the containers of this call are kept below a user's own directory: an ordinary user's, and those of
+/// root of a user namespace, unless it calls itself root (as runc has it).
+fn is_somebodys() -> bool {
+    let user = std::env::var_os("USER");
+    match rustix::process::geteuid().is_root() {
+        false => true,
+        true => user.is_none_or(|user| user != "root") && !crate::rootless::is_root_of_the_machine(),
     }
 }
 
@@ -219,6 +229,13 @@ impl Container {
     /// Sends a signal to every process of the container; none left is fine.
     pub(crate) fn signal_all(&self, number: i32) -> Result<()> {
         let cgroup = &self.record()?.cgroup;
+        if cgroup.dirs().is_empty() {
+            // Of a user who has none: with init goes what shares its pid namespace.
+            return match self.signal(number) {
+                Err(error) if error.kind() == Kind::WrongState => Ok(()),
+                result => result,
+            };
+        }
         let sent = if number == libc::SIGKILL { cgroup.kill_all() } else { cgroup.signal_each(number) };
         sent.while_doing(|| format!("signal all processes of container {}", self.id))
     }

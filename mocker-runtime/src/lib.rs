@@ -17,6 +17,7 @@ mod hooks;
 mod init;
 mod log;
 mod plan;
+mod rootless;
 mod sealed;
 mod sync;
 mod sys;

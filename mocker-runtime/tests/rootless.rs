@@ -8,7 +8,7 @@ use std::fs;
 use std::process::Command;
 
 use common::{Bundle, Call, give};
-use conformance::host::{Need, skip};
+use conformance::host::{Need, in_mount_namespace, skip};
 use serde_json::json;
 
 /// Nobody that exists.
@@ -99,5 +99,101 @@ fn a_limit_that_the_user_may_not_set_is_an_error() {
     bundle.write();
     let run = call(&bundle, &["run", &bundle.id]);
     assert!(run.code == 1 && run.err.contains("pids.max"), "{run:?}");
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn a_user_with_subordinate_ids_has_more_than_one_in_the_container() {
+    let test = "a_user_with_subordinate_ids_has_more_than_one_in_the_container";
+    if skip(test, Need::Root) || skip(test, Need::UserNamespace) || skip(test, Need::Program("newuidmap")) {
+        return;
+    }
+    let map = json!([
+        { "containerID": 0, "hostID": USER, "size": 1 }, { "containerID": 1, "hostID": 300_000, "size": 1000 },
+    ]);
+    let bundle = bundle("id -u; id -g; id -G; touch /tmp/made; cat /proc/self/uid_map")
+        .set("/linux/uidMappings", map.clone())
+        .set("/linux/gidMappings", map)
+        .set("/process/user", json!({ "uid": 7, "gid": 8, "additionalGids": [9] }));
+    bundle.write();
+    fs::create_dir(bundle.rootfs("tmp")).unwrap();
+    fs::set_permissions(bundle.rootfs("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    fs::copy(common::RUNTIME, bundle.path().join("runtime")).unwrap();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    fs::write(bundle.path().join("passwd"), format!("{passwd}tester:x:{USER}:{USER}::/:/bin/sh\n")).unwrap();
+    fs::write(bundle.path().join("subids"), format!("{USER}:300000:1000\n")).unwrap();
+    let line = format!(
+        "touch /etc/subuid /etc/subgid 2>/dev/null; mount --bind passwd /etc/passwd && \
+         mount --bind subids /etc/subuid && mount --bind subids /etc/subgid && \
+         exec setpriv --reuid {USER} --regid {USER} --clear-groups ./runtime --root state run {}",
+        bundle.id
+    );
+    let mut shell = in_mount_namespace("sh");
+    let run: Call = shell.args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
+    let words: Vec<&str> = run.out.split_whitespace().collect();
+    assert_eq!(words, ["7", "8", "8", "9", "0", "4711", "1", "1", "300000", "1000"], "{run:?}");
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(bundle.rootfs("tmp/made")).unwrap());
+    assert_eq!(owner, 300_006);
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn flags_that_the_user_may_not_clear_stay_on_what_they_bind() {
+    let test = "flags_that_the_user_may_not_clear_stay_on_what_they_bind";
+    if skip(test, Need::Root) || skip(test, Need::UserNamespace) {
+        return;
+    }
+    let bundle = bundle("grep ' /data ' /proc/mounts; touch /data/x 2>/dev/null || echo refused")
+        .mount(common::mount("bind", "source", "/data", &["bind", "ro"]));
+    bundle.write();
+    fs::create_dir(bundle.path().join("source")).unwrap();
+    fs::copy(common::RUNTIME, bundle.path().join("runtime")).unwrap();
+    let line = format!(
+        "mount -t tmpfs -o nosuid,nodev,noexec,mode=777 none source && \
+         exec setpriv --reuid {USER} --regid {USER} --clear-groups ./runtime --root state run {}",
+        bundle.id
+    );
+    let mut shell = in_mount_namespace("sh");
+    let run: Call = shell.args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
+    assert_eq!(run.code, 0, "{run:?}");
+    for word in ["ro,", "nosuid", "nodev", "noexec", "refused"] {
+        assert!(run.out.contains(word), "{word}: {run:?}");
+    }
+}
+
+#[test]
+fn every_command_of_an_ordinary_user_acts_or_says_what_it_cannot() {
+    let test = "every_command_of_an_ordinary_user_acts_or_says_what_it_cannot";
+    if skip(test, Need::Root) || skip(test, Need::UserNamespace) {
+        return;
+    }
+    let bundle = bundle("sleep 1000");
+    let id = bundle.id.as_str();
+    call(&bundle, &["run", "-d", id]).ok();
+    let state: serde_json::Value = serde_json::from_str(&call(&bundle, &["state", id]).ok()).unwrap();
+    assert_eq!(state["status"], "running");
+    assert_eq!(call(&bundle, &["list", "-q"]).ok(), format!("{id}\n"));
+    // Without a cgroup there is nothing to freeze, to limit or to count in.
+    for words in [
+        &["pause", id][..],
+        &["update", "--pids-limit", "5", id],
+        &["events", "--stats", id],
+        &["ps", id],
+        &["resume", id],
+    ] {
+        let said = call(&bundle, words);
+        let one = said.err.lines().filter(|line| line.starts_with("mocker-runtime: ")).count();
+        assert!(said.code == 0 || (said.code == 1 && one == 1), "{words:?}: {said:?}");
+    }
+    assert_eq!(call(&bundle, &["exec", "--user", "0:0", "--cwd", "/bin", id, "pwd"]).ok(), "/bin\n");
+    let later = json!([{ "destination": "/late", "type": "tmpfs", "source": "tmpfs", "options": [] }]);
+    fs::write(bundle.path().join("later.json"), later.to_string()).unwrap();
+    call(&bundle, &["mounts", "add", id, "later.json"]).ok();
+    assert!(call(&bundle, &["exec", id, "cat", "/proc/mounts"]).ok().contains(" /late "));
+    call(&bundle, &["mounts", "remove", id, "later.json"]).ok();
+    call(&bundle, &["kill", "--all", id, "KILL"]).ok();
+    bundle.wait_for("stopped");
+    call(&bundle, &["delete", id]).ok();
+    call(&bundle, &["delete", "--force", id]).ok();
     bundle.assert_nothing_left();
 }
