@@ -158,7 +158,7 @@ fn root_of_a_user_namespace_goes_without_cgroups_that_it_may_not_make() {
         command.args(["--rootless", rootless, "--root"]).arg(bundle.state_root());
         command.args(["run", &bundle.id]).current_dir(bundle.path()).output().unwrap().into()
     };
-    fs::copy(RUNTIME, bundle.path().join("runtime")).unwrap();
+    common::copy_runtime(&bundle.path().join("runtime"));
     let bundle_config = fs::read_to_string(bundle.path().join("config.json")).unwrap();
     // The group tty has no id there.
     fs::write(bundle.path().join("config.json"), bundle_config.replace("\"gid=5\",", "")).unwrap();

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Bundle, LIMIT, RUNTIME};
+use common::{Bundle, LIMIT};
 use conformance::host::{Need, skip, wait_until};
 
 #[test]
@@ -18,7 +18,7 @@ fn the_runtimes_own_file_cannot_be_written_to_by_way_of_proc_self_exe() {
     // A copy stands for the host's own.
     let bundle = Bundle::new(&["sleep", "1000"]);
     let host_file = bundle.path().join("runtime");
-    fs::copy(RUNTIME, &host_file).unwrap();
+    common::copy_runtime(&host_file);
     std::os::unix::fs::symlink("busybox", bundle.rootfs("bin/mkfifo")).unwrap();
     std::os::unix::fs::symlink("/proc/self/exe", bundle.rootfs("evil")).unwrap();
     let before = fs::read(&host_file).unwrap();

@@ -195,7 +195,7 @@ fn a_runtime_in_a_chroot_makes_containers_that_nobody_leaves_by_exec() {
     let bundle = Bundle::new(&["sleep", "1000"]);
     bundle.write();
     let chroot = bundle.rootfs("");
-    fs::copy(common::RUNTIME, chroot.join("bin/runtime")).unwrap();
+    common::copy_runtime(&chroot.join("bin/runtime"));
     for dir in ["proc", "sys", "dev", "inner/rootfs/bin"] {
         fs::create_dir_all(chroot.join(dir)).unwrap();
     }

@@ -247,7 +247,7 @@ fn a_container_runs_containers_in_a_copy_of_version_1() {
     let mut outer = nesting(&format!(
         "/runtime --root /tmp/r run --bundle {at} inner && ls -d /sys/fs/cgroup/pids/inner 2>/dev/null || echo gone"
     ));
-    fs::copy(common::RUNTIME, outer.rootfs("runtime")).unwrap();
+    common::copy_runtime(&outer.rootfs("runtime"));
     for directory in ["tmp", at.trim_start_matches('/')] {
         fs::create_dir_all(outer.rootfs(directory)).unwrap();
     }

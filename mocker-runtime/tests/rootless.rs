@@ -33,9 +33,7 @@ fn bundle(line: &str) -> Bundle {
 /// A call of the runtime as the user. The program itself may lie where the user cannot go: it is copied.
 fn call(bundle: &Bundle, words: &[&str]) -> Call {
     let program = bundle.path().join("runtime");
-    if !fs::exists(&program).unwrap() {
-        fs::copy(common::RUNTIME, &program).unwrap();
-    }
+    common::copy_runtime(&program);
     let id = USER.to_string();
     let mut command = Command::new("setpriv");
     command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(&program);
@@ -118,7 +116,7 @@ fn a_user_with_subordinate_ids_has_more_than_one_in_the_container() {
     bundle.write();
     fs::create_dir(bundle.rootfs("tmp")).unwrap();
     fs::set_permissions(bundle.rootfs("tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    fs::copy(common::RUNTIME, bundle.path().join("runtime")).unwrap();
+    common::copy_runtime(&bundle.path().join("runtime"));
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     fs::write(bundle.path().join("passwd"), format!("{passwd}tester:x:{USER}:{USER}::/:/bin/sh\n")).unwrap();
     fs::write(bundle.path().join("subids"), format!("{USER}:300000:1000\n")).unwrap();
@@ -147,7 +145,7 @@ fn flags_that_the_user_may_not_clear_stay_on_what_they_bind() {
         .mount(common::mount("bind", "source", "/data", &["bind", "ro"]));
     bundle.write();
     fs::create_dir(bundle.path().join("source")).unwrap();
-    fs::copy(common::RUNTIME, bundle.path().join("runtime")).unwrap();
+    common::copy_runtime(&bundle.path().join("runtime"));
     let line = format!(
         "mount -t tmpfs -o nosuid,nodev,noexec,mode=777 none source && \
          exec setpriv --reuid {USER} --regid {USER} --clear-groups ./runtime --root state run {}",

@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bus::Bus;
-use common::{Bundle, Call, LIMIT, RUNTIME};
+use common::{Bundle, Call, LIMIT};
 use conformance::host::{Need, skip, wait_until};
 use serde_json::json;
 
@@ -284,7 +284,7 @@ fn users_bundle() -> Bundle {
         // the group tty is nobody's in this namespace
         mount["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
     }
-    fs::copy(RUNTIME, bundle.write().path().join("runtime")).unwrap();
+    common::copy_runtime(&bundle.write().path().join("runtime"));
     give(bundle.path());
     bundle
 }

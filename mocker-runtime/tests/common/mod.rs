@@ -224,6 +224,14 @@ pub(crate) fn give(path: &Path, user: u32) {
     }
 }
 
+/// Puts a copy of the program where anybody can run it. Another process writes it: a file that this one has open for
+/// writing could be inherited by a child of another test's, and be busy.
+pub(crate) fn copy_runtime(to: &Path) {
+    if !fs::exists(to).unwrap() {
+        assert!(Command::new("cp").arg(RUNTIME).arg(to).status().unwrap().success());
+    }
+}
+
 /// Directories of that name.
 pub(crate) fn find_dirs(below: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
