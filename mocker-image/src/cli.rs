@@ -40,7 +40,7 @@ use crate::progress::Teller;
 use crate::reference::Reference;
 use crate::registry::Settings;
 use crate::store::Store;
-use crate::{home, interrupt};
+use crate::{home, interrupt, policy};
 
 /// Turns registry images into OCI bundles
 #[derive(Debug, Parser)]
@@ -58,6 +58,12 @@ struct Global {
     /// The store [default: /var/lib/mocker for root, else $XDG_DATA_HOME/mocker or ~/.local/share/mocker]
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Which images are taken at all: policy.json [default: $XDG_CONFIG_HOME/containers, else /etc/containers]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "insecure_policy")]
+    policy: Option<PathBuf>,
+    /// Take images whatever policy.json says
+    #[arg(long, global = true)]
+    insecure_policy: bool,
     /// Say nothing but errors
     #[arg(long, short, global = true)]
     quiet: bool,
@@ -226,6 +232,14 @@ pub fn main() -> ExitCode {
 }
 
 impl Global {
+    /// An error unless the policy lets images of this place in.
+    fn allow(&self, place: &Place) -> Result<()> {
+        match self.insecure_policy {
+            true => Ok(()),
+            false => policy::allow(place, self.policy.as_deref()),
+        }
+    }
+
     fn root(&self) -> Result<PathBuf> {
         self.root.clone().map_or_else(home::store, Ok)
     }

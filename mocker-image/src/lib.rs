@@ -23,6 +23,7 @@ pub mod layout;
 pub mod media;
 pub mod overlay;
 pub mod place;
+pub mod policy;
 pub mod progress;
 pub mod reference;
 pub mod registry;

@@ -177,3 +177,37 @@ fn shells_get_completions_and_readers_a_manual() {
         assert!(man.stderr.is_empty(), "{}", String::from_utf8_lossy(&man.stderr));
     }
 }
+
+#[test]
+fn a_policy_refuses_what_it_rejects_and_what_nobody_can_prove_here() {
+    let registry = serving(&image("x"));
+    let (place, at) = (Place::new(), registry.reference("app", "v1"));
+    let file = place.path("policy.json");
+    let host = registry.address();
+    let dir = format!("dir:{}", place.path("dir").display());
+    for (scope, kind, why) in [
+        ("", "reject", Some("rejects the image")),
+        ("HOST", "insecureAcceptAnything", None),
+        ("HOST/app", "signedBy", Some("wants signedBy, which cannot be proved here")),
+        ("HOST/app:v1", "sigstoreSigned", Some("wants sigstoreSigned, which cannot be proved here")),
+        ("HOST/other", "reject", None),
+    ] {
+        let scope = scope.replace("HOST", &host);
+        let accept = json!([{ "type": "insecureAcceptAnything" }]);
+        let policy = json!({ "default": accept, "transports": { "docker": { scope: [{ "type": kind }] } } });
+        std::fs::write(&file, policy.to_string()).unwrap();
+        let bundle = place.path(&format!("b-{kind}-{}", why.is_some()));
+        for words in [
+            vec!["pull", &at],
+            vec!["copy", &at, &dir],
+            vec!["unpack", "--copy", &at, bundle.to_str().unwrap()],
+        ] {
+            let outcome = place.run(&[&["--policy", file.to_str().unwrap()], &words[..]].concat());
+            match why {
+                Some(why) => assert!(outcome.error().contains(why), "{words:?}"),
+                None => drop(outcome.ok()),
+            }
+        }
+        place.run(&["--insecure-policy", "pull", &at]).ok();
+    }
+}

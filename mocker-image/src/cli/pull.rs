@@ -4,6 +4,7 @@ use super::{Global, Remote, print};
 use crate::error::{Context, Result};
 use crate::image::pull::{self, Freshness, Which};
 use crate::interrupt;
+use crate::place::Place;
 use crate::reference::Reference;
 
 #[derive(Debug, clap::Args)]
@@ -19,6 +20,8 @@ impl Pull {
     /// Prints the digest that the name stands for.
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
+        let place = Place::Registry(self.reference.clone(), true);
+        global.allow(&place).while_doing(|| format!("pull {}", self.reference))?;
         let store = global.store()?;
         store.sweep()?;
         let settings = self.remote.settings();

@@ -221,6 +221,7 @@ pub(super) fn transfer(
     source: &Place,
     destination: &Place,
 ) -> Result<Descriptor> {
+    global.allow(source)?;
     let store = std::cell::OnceCell::<Arc<Store>>::new();
     let open = || {
         let opened = store.get().cloned().map_or_else(|| global.store(), Ok)?;

@@ -57,6 +57,7 @@ impl Unpack {
         // The archive's modes are to be the files' modes.
         rustix::process::umask(rustix::fs::Mode::empty());
         let name = || format!("unpack {}", self.place);
+        global.allow(&self.place).while_doing(name)?;
         let way = self.way(global).while_doing(name)?;
         let stage = Stage::open(&self.dir).while_doing(name)?;
         let made = match (&self.place, way) {
