@@ -6,8 +6,8 @@ use crate::error::{Context, Result};
 use crate::interrupt;
 use crate::place::Place;
 
-/// Places: docker://NAME (or NAME), store:NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG],
-/// docker-archive:FILE[:NAME], dir:DIR, docker-daemon:NAME
+/// Places: `docker://NAME` (or `NAME`), `store:NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+/// `docker-archive:FILE[:NAME]`, `dir:DIR`, `docker-daemon:NAME`
 #[derive(Debug, clap::Args)]
 pub(super) struct Copy {
     /// Where from
