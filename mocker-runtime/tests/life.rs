@@ -200,6 +200,30 @@ fn the_root_of_a_user_namespace_rules_below_its_own_cgroup_if_it_may_write_there
 }
 
 #[test]
+fn all_processes_are_killed_without_a_pid_namespace_too() {
+    let test = "all_processes_are_killed_without_a_pid_namespace_too";
+    if skip(test, Need::Root) {
+        return;
+    }
+    let mut bundle = Bundle::shell("sleep 1000 & sleep 1001 & sleep 1002 & echo; wait");
+    bundle.config["linux"]["namespaces"].as_array_mut().unwrap().retain(|space| space["type"] != "pid");
+    bundle.start();
+    wait_until(LIMIT, "its children", || !bundle.output().is_empty()).unwrap();
+    let pids = bundle.call(&["ps", "--format", "json", &bundle.id]).ok();
+    let pids: Vec<i32> = serde_json::from_str(&pids).unwrap();
+    assert_eq!(pids.len(), 4, "{pids:?}");
+    bundle.call(&["kill", "--all", &bundle.id, "KILL"]).ok();
+    let runs = |pid: &i32| {
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !state.is_empty() && !state.contains(") Z ")
+    };
+    wait_until(LIMIT, "the end of all", || !pids.iter().any(runs)).unwrap();
+    bundle.wait_for("stopped");
+    bundle.call(&["delete", &bundle.id]).ok();
+    bundle.assert_nothing_left();
+}
+
+#[test]
 fn a_delegated_directory_is_inits_and_the_limits_stay_above_it() {
     let test = "a_delegated_directory_is_inits_and_the_limits_stay_above_it";
     if skip(test, Need::Root) {

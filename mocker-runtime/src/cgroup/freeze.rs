@@ -7,7 +7,7 @@ use super::{Cgroup, read_at, write_file};
 use crate::error::{Error, Kind, Result, WhileDoing};
 
 /// How long the kernel may take to stop all processes; one in an uninterruptible system call can take for ever.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(10) };
 
 /// What the processes of a cgroup do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,5 +99,29 @@ impl Cgroup {
         let text = read_at(dir, words.told_in)
             .while_doing(|| format!("read {}", dir.join(words.told_in).display()))?;
         Ok(text.lines().any(|line| line == words.told))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::Dir;
+
+    /// No process can be made to resist on purpose: directories stand in for cgroups that never freeze.
+    #[test]
+    fn what_does_not_freeze_in_time_is_let_go_on() {
+        for (controllers, words, told) in [("", V2, "populated 1\nfrozen 0\n"), ("freezer", V1, "FREEZING\n")]
+        {
+            let dir = tempfile::tempdir().expect("a directory");
+            std::fs::write(dir.path().join(words.file), "").expect("is written");
+            std::fs::write(dir.path().join(words.told_in), told).expect("is written");
+            let (mount, path) = (dir.path().to_owned(), dir.path().to_owned());
+            let dirs = vec![Dir { controllers: controllers.to_owned(), mount, path, made: 0 }];
+            let cgroup = Cgroup { dirs, scope: None };
+            let error = cgroup.freeze(Freeze::Frozen).expect_err("it does not obey").to_string();
+            assert_eq!(error, format!("cgroup {} does not obey", dir.path().display()));
+            let left = std::fs::read_to_string(dir.path().join(words.file)).expect("is read");
+            assert!(left.starts_with(words.thawed), "{left:?}");
+        }
     }
 }
