@@ -23,7 +23,7 @@ use serde_json::json;
 /// The user of `as-user`.
 const USER: u32 = 1000;
 /// All that one command may wait for systemd, and some for a slow machine.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A call with the flag.
 fn call(bundle: &Bundle, words: &[&str]) -> Call {
@@ -552,9 +552,9 @@ fn a_bus_that_never_answers_keeps_nobody_waiting() {
     let _queued = std::os::unix::net::UnixStream::connect(dir.path().join("full")).unwrap();
     let begun = Instant::now();
     let calls: Vec<(Bundle, std::process::Child, &str)> = [
-        (dir.path().join("silent"), "connect to SOCKET: there is no answer within 20 s"),
-        (hooked.socket(), "start the unit mocker-ID.scope: there is no answer within 20 s"),
-        (dir.path().join("full"), "connect to SOCKET: there is no answer within 20 s"),
+        (dir.path().join("silent"), "connect to SOCKET: there is no answer within 30 s"),
+        (hooked.socket(), "start the unit mocker-ID.scope: there is no answer within 30 s"),
+        (dir.path().join("full"), "connect to SOCKET: there is no answer within 30 s"),
     ]
     .into_iter()
     .map(|(socket, sentence)| {

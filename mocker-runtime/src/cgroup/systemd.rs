@@ -33,7 +33,7 @@ use crate::sys::clone::{self, Child, Side};
 use crate::sys::signal;
 
 /// How long systemd may take for all that one command asks of it. A busy one takes seconds for a scope.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const MANAGER: Service = Service {
     name: "org.freedesktop.systemd1",
