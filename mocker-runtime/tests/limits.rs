@@ -329,8 +329,8 @@ fn a_busy_container_gets_no_more_processor_time_than_its_quota() {
     let path = format!("/{}", bundle.id);
     let bundle = bundle.set("/linux/cgroupsPath", json!(path));
     let bundle = bundle.set("/linux/resources/cpu", json!({ "quota": 5_000, "period": 100_000 }));
-    bundle.start();
     let begun = Instant::now();
+    bundle.start();
     let stat = || read(&bundle, "cpu", "cpu.stat");
     wait_until(LIMIT, "30 periods in which it was held back", || number(&stat(), "nr_throttled") >= 30)
         .unwrap();

@@ -22,8 +22,8 @@ use serde_json::json;
 
 /// The user of `as-user`.
 const USER: u32 = 1000;
-/// All that one command may wait for systemd, and some for a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What a command may wait for systemd, and much more for an emulated machine.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A call with the flag.
 fn call(bundle: &Bundle, words: &[&str]) -> Call {
