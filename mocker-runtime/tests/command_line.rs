@@ -169,3 +169,15 @@ fn root_of_a_user_namespace_goes_without_cgroups_that_it_may_not_make() {
     assert!(call.code == 1 && call.err.contains("cgroup"), "{call:?}");
     bundle.assert_nothing_left();
 }
+
+#[test]
+fn errors_go_to_the_log_as_one_object_on_one_line() {
+    let bundle = Bundle::new(&["true"]);
+    let log = bundle.path().join("log.json");
+    let words = ["--log", log.to_str().unwrap(), "--log-format", "json", "state", "no-such"];
+    bundle.call(&words).fails("container no-such does not exist");
+    let text = fs::read_to_string(&log).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&line["level"], &line["msg"]), (&json!("error"), &json!("container no-such does not exist")));
+    assert!(line["time"].as_str().unwrap().ends_with('Z'));
+}

@@ -137,56 +137,6 @@ fn a_container_that_has_stopped_cannot_be_entered() {
 }
 
 #[test]
-fn a_paused_container_stands_still_until_it_is_resumed() {
-    if skip("a_paused_container_stands_still_until_it_is_resumed", Need::Root) {
-        return;
-    }
-    let bundle = Bundle::shell("i=0; while true; do i=$((i+1)); echo $i >/count; done");
-    bundle.start();
-    let count = || fs::read_to_string(bundle.rootfs("count")).unwrap_or_default();
-    wait_until(LIMIT, "the first count", || !count().is_empty()).unwrap();
-    bundle.call(&["pause", &bundle.id]).ok();
-    assert_eq!(bundle.status(), "paused");
-    let call = bundle.call(&["pause", &bundle.id]);
-    call.fails(&format!("pause container {}: container already paused", bundle.id));
-    assert_eq!(bundle.call(&["exec", &bundle.id, "true"]).code, 255);
-    let before = count();
-    // other calls take their time: a program that ran would count on
-    for _ in 0..10 {
-        bundle.status();
-    }
-    assert_eq!(count(), before);
-    bundle.call(&["resume", &bundle.id]).ok();
-    wait_until(LIMIT, "the next count", || count() != before && !count().is_empty()).unwrap();
-    bundle
-        .call(&["resume", &bundle.id])
-        .fails(&format!("resume container {}: container not paused", bundle.id));
-    // killed while it is paused
-    bundle.call(&["pause", &bundle.id]).ok();
-    bundle.call(&["delete", "--force", &bundle.id]).ok();
-    bundle.assert_nothing_left();
-}
-
-#[test]
-fn list_shows_every_container_of_its_root() {
-    if skip("list_shows_every_container_of_its_root", Need::Root) {
-        return;
-    }
-    let bundle = running();
-    let other = format!("{}-b", bundle.id);
-    bundle.call_detached(&["create", &other]).ok();
-    assert_eq!(bundle.call(&["list", "--quiet"]).ok(), format!("{}\n{other}\n", bundle.id));
-    let list: Vec<serde_json::Value> =
-        serde_json::from_str(&bundle.call(&["list", "--format", "json"]).ok()).unwrap();
-    let seen: Vec<&str> = list.iter().map(|state| state["status"].as_str().unwrap()).collect();
-    assert_eq!(seen, ["running", "created"]);
-    let table = bundle.call(&["list"]).ok();
-    assert!(table.starts_with("ID ") && table.contains(&other), "{table}");
-    bundle.call(&["delete", "--force", &other]).ok();
-    assert_eq!(bundle.call(&["list", "-f", "json"]).ok().matches("\"id\"").count(), 1);
-}
-
-#[test]
 fn a_runtime_in_a_chroot_makes_containers_that_nobody_leaves_by_exec() {
     if skip("a_runtime_in_a_chroot_makes_containers_that_nobody_leaves_by_exec", Need::Root) {
         return;
