@@ -78,7 +78,8 @@ struct Global {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "LEVEL")]
     log_level: Level,
     /// Whether to go without cgroups that may not be made
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHETHER")]
+    // Before the command only: spec has a switch of this name.
+    #[arg(long, value_enum, default_value_t, value_name = "WHETHER")]
     rootless: Rootless,
     /// Let systemd make the cgroup, as a scope; linux.cgroupsPath is slice:prefix:name then
     #[arg(long, global = true)]

@@ -119,7 +119,7 @@ fn a_user_with_subordinate_ids_has_more_than_one_in_the_container() {
     common::copy_runtime(&bundle.path().join("runtime"));
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     fs::write(bundle.path().join("passwd"), format!("{passwd}tester:x:{USER}:{USER}::/:/bin/sh\n")).unwrap();
-    fs::write(bundle.path().join("subids"), format!("{USER}:300000:1000\n")).unwrap();
+    fs::write(bundle.path().join("subids"), format!("tester:300000:1000\n{USER}:300000:1000\n")).unwrap();
     let line = format!(
         "touch /etc/subuid /etc/subgid 2>/dev/null; mount --bind passwd /etc/passwd && \
          mount --bind subids /etc/subuid && mount --bind subids /etc/subgid && \
