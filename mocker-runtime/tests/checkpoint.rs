@@ -514,7 +514,8 @@ fn a_checkpoint_that_fails_leaves_the_container_running() {
     let bundle = Bundle::shell(line).set("/linux/namespaces/1/path", json!(network.path()));
     fs::hard_link(bundle.rootfs("bin/busybox"), bundle.rootfs("bin/nc")).unwrap();
     let ours = bundle.ours().start();
-    let connected = || fs::read_to_string(format!("/proc/{}/net/tcp", network.0.id())).unwrap().contains(" 01 ");
+    let connected =
+        || fs::read_to_string(format!("/proc/{}/net/tcp", network.0.id())).unwrap().contains(" 01 ");
     wait_until(LIMIT, "the connection", connected).unwrap();
     let call = ours.call(&["checkpoint", &bundle.id]);
     assert!(call.code == 1 && call.err.contains("criu failed: type DUMP errno"), "{call:?}");
