@@ -160,8 +160,11 @@ impl Init<'_> {
         }
     }
 
+    /// For hooks in the container's namespaces, who are told the pid that is true there (runtime.md "State").
     fn state(&self, status: Status) -> String {
-        self.record.state(status).to_string()
+        let mut state = self.record.state(status);
+        state["pid"] = std::process::id().into();
+        state.to_string()
     }
 }
 

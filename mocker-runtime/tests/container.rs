@@ -278,6 +278,8 @@ fn hooks_run_in_their_order_with_the_state_on_stdin() {
         .map(|(phase, state)| {
             let state: serde_json::Value = serde_json::from_str(state).unwrap();
             assert_eq!(state["id"], bundle.id.as_str());
+            let inside = ["createContainer", "startContainer"].contains(&phase);
+            assert_eq!(state["pid"] == 1, inside, "{phase} is told the pid of its own namespace: {state}");
             (phase.to_owned(), state["status"].as_str().unwrap().to_owned())
         })
         .collect();

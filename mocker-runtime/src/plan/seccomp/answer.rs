@@ -49,12 +49,13 @@ impl Answer {
     pub(super) const ALLOW: Self = Self(0x7fff_0000);
     pub(super) const NO_SYSCALL: Self = Self(Self::ERRNO | libc::ENOSYS as u32);
 
-    /// The error number is for ERRNO and TRACE; without one it is EPERM.
+    /// The error number is for ERRNO and TRACE, where it is EPERM unless given; with another it is an error.
     pub(super) fn parse(action: &str, errno: Option<u32>) -> Result<Self> {
         let data = errno.unwrap_or(libc::EPERM as u32) & 0xffff;
         match ACTIONS.iter().find(|(word, _)| *word == action) {
             Some((_, Self(bits @ (Self::ERRNO | Self::TRACE)))) => Ok(Self(bits | data)),
-            Some((_, answer)) => Ok(*answer),
+            Some((_, answer)) if errno.is_none() => Ok(*answer),
+            Some(_) => Err(Error::invalid(format!("{action} answers with no error number"))),
             None => Err(Error::invalid(format!("unknown action {action:?}"))),
         }
     }

@@ -115,7 +115,7 @@ fn holds(args: &[crate::bundle::config::SeccompArg<'_>], call: &Call) -> bool {
 
 /// A profile with everything in it: many calls, conditions of all kinds, two conditions on one argument.
 const PROFILE: &str = r#"{
-    "defaultAction": "DEFAULT", "defaultErrnoRet": 1,
+    "defaultAction": "DEFAULT",
     "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_S390X"],
     "syscalls": [
         {"names": ["read", "write", "open", "close", "mmap", "ioctl", "execve", "openat2", "no_such_call"], "action": "SCMP_ACT_ALLOW"},
@@ -167,6 +167,10 @@ fn the_tree_says_what_the_profile_says_for_every_number_architecture_and_edge_of
 fn what_the_profile_cannot_mean_is_refused() {
     for (json, word) in [
         (r#"{"defaultAction":"SCMP_ACT_TEA"}"#, "SCMP_ACT_TEA"),
+        (
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#,
+            "SCMP_ACT_ALLOW answers with no error number",
+        ),
         (r#"{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_TEA"]}"#, "SCMP_ARCH_TEA"),
         (r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["TEA"]}"#, "TEA"),
         (r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#, "cannot be the defaultAction"),
