@@ -70,6 +70,15 @@ pub(crate) fn make_rootfs(bundle: &Path, probe: &Path) -> Result<()> {
         .with_context(|| format!("put {} into the root file system", probe.display()))
 }
 
+/// Root of a user namespace is nobody on the way to a folder of the case: it and the one above let everybody pass.
+pub(crate) fn open_to_others(dir: &Path) -> Result<()> {
+    let open = fs::Permissions::from_mode(0o755);
+    for dir in dir.ancestors().take(2) {
+        fs::set_permissions(dir, open.clone())?;
+    }
+    Ok(())
+}
+
 /// Puts a value at a JSON pointer, making the objects on the way; `/-` at the end appends to an array.
 pub fn set(config: &mut Value, pointer: &str, value: Value) -> Result<()> {
     let mut at = config;

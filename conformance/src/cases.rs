@@ -6,11 +6,16 @@ mod create;
 mod devices;
 mod hook_failures;
 mod hooks;
+mod idmap;
+mod joined;
+mod labels;
 mod mounts;
 mod namespaces;
 mod operations;
 mod paths;
 mod process;
+mod scheduling;
+mod seccomp;
 mod state;
 
 use crate::case::Case;
@@ -26,10 +31,15 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         create::CASES,
         operations::CASES,
         process::CASES,
+        scheduling::CASES,
         capabilities::CASES,
+        seccomp::CASES,
+        labels::CASES,
         namespaces::CASES,
+        joined::CASES,
         paths::CASES,
         mounts::CASES,
+        idmap::CASES,
         devices::CASES,
         cgroups::CASES,
         hooks::CASES,

@@ -20,11 +20,12 @@ pub struct Setup<'a> {
     id: String,
     bundle: PathBuf,
     config: Value,
+    words: Vec<String>,
 }
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(bench: &'a Bench, id: String, bundle: PathBuf, config: Value) -> Self {
-        Self { bench, id, bundle, config }
+        Self { bench, id, bundle, config, words: Vec::new() }
     }
 
     /// Sets a member of config.json by JSON pointer; `/-` at the end appends to an array.
@@ -53,6 +54,12 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// One more word for `create`, before the id.
+    pub fn word(mut self, word: &str) -> Self {
+        self.words.push(word.to_owned());
+        self
+    }
+
     /// The bundle's folder.
     pub fn bundle(&self) -> &Path {
         &self.bundle
@@ -71,7 +78,9 @@ impl<'a> Setup<'a> {
         self.write()?;
         let bundle = self.bundle.display().to_string();
         let pid_file = self.bundle.join("pid").display().to_string();
-        let words = ["create", "--bundle", &bundle, "--pid-file", &pid_file, &self.id];
+        let mut words = vec!["create", "--bundle", &bundle, "--pid-file", &pid_file];
+        words.extend(self.words.iter().map(String::as_str));
+        words.push(&self.id);
         let streams = Streams { out: &self.bundle.join("out"), err: &self.bundle.join("err") };
         self.bench.runtime.call_into(&words, self.bench.left(), &streams)
     }
@@ -140,6 +149,13 @@ impl Container<'_> {
         let (verb, rest) = words.split_first().context("a call without a verb")?;
         let words: Vec<&str> = [*verb, self.id.as_str()].into_iter().chain(rest.iter().copied()).collect();
         self.bench.runtime.call(&words, self.bench.left())
+    }
+
+    /// `exec OPTIONS ID WORDS` of a reporter, which has to succeed.
+    pub fn exec(&self, options: &[&str], words: &[&str]) -> Result<Report> {
+        let words = [&["exec"], options, &[self.id.as_str()], words].concat();
+        let outcome = self.bench.runtime.call(&words, self.bench.left())?;
+        outcome.success().context("exec")?.json().map(Report::new)
     }
 
     /// `start`, which has to succeed.

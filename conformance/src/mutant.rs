@@ -9,12 +9,17 @@
 
 mod call;
 mod edit;
+mod field;
 mod table;
 
 pub use call::run;
-pub use table::MUTANTS;
 
 use serde_json::Value;
+
+/// Every mutant.
+pub fn all() -> impl Iterator<Item = &'static Mutant> {
+    table::MUTANTS.iter().chain(field::FIELDS)
+}
 
 /// One way to be wrong.
 #[derive(Debug)]
@@ -44,4 +49,25 @@ pub enum Change {
     Nothing(&'static str),
     /// kill sends this signal, whichever was asked for.
     Signal(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_mutant_has_a_name_of_its_own_and_cases_that_exist() {
+        let mut names = HashSet::new();
+        for mutant in super::all() {
+            assert!(names.insert(mutant.name), "{} is there twice", mutant.name);
+            assert!(!mutant.caught_by.is_empty(), "nothing catches {}", mutant.name);
+            for name in mutant.caught_by {
+                assert!(
+                    crate::cases::all().any(|case| case.name == *name),
+                    "{}: no case {name}",
+                    mutant.name
+                );
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use conformance::case::{Case, Verdict};
 use conformance::cases;
 use conformance::expected::Expected;
 use conformance::host::{self, Need, skip};
-use conformance::mutant::MUTANTS;
+use conformance::mutant;
 use conformance::runtime::Runtime;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ fn privileged_every_mutant_is_caught() {
     let good = Runtime::new(&path);
     let known = Expected::of(&good.version().unwrap());
     let mut wrong = Vec::new();
-    for mutant in MUTANTS {
+    for mutant in mutant::all() {
         let bad = Runtime::new(env!("CARGO_BIN_EXE_mutant"))
             .cleaned_by(&path)
             .with_env("MUTANT", mutant.name)

@@ -123,6 +123,39 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "hooks.start-container-gets-the-state-on-stdin",
+        at: "config.md#configHooks",
+        must: STATE,
+        needs: ROOT,
+        check: |bench| {
+            let container = all_hooks(bench)?.set("/annotations", json!({ "org.example.a": "b" }))?.run()?;
+            let line = lines(&container.rootfs("/data/log"))?.pop().context("the hook did not run")?;
+            check_state(&line, &container)?;
+            let status = state_of(&line)?["status"].clone();
+            ensure!(
+                ["created", "running"].contains(&status.as_str().unwrap_or_default()),
+                "status is {status}"
+            );
+            Ok(())
+        },
+    },
+    Case {
+        name: "hooks.pid-in-the-container-namespace-is-that-inside",
+        at: "runtime.md#runtimeState",
+        must: "For hooks executed in the container namespace, it is the pid as seen by the container.",
+        needs: ROOT,
+        check: |bench| {
+            let setup = with_hook(bench.container(["exit", "0"])?, bench, "createContainer", "1")?;
+            let inside = hook_entry("/probe", "2", "/data/log".as_ref());
+            let container = setup.set("/hooks/startContainer/-", inside)?.run()?;
+            for log in [log(bench), container.rootfs("/data/log")] {
+                let line = lines(&log)?.pop().context("the hook did not run")?;
+                expect_eq(&format!("pid told to hook {}", line["hook"]), state_of(&line)?["pid"].clone(), 1)?;
+            }
+            Ok(())
+        },
+    },
+    Case {
         name: "hooks.state-has-the-status-of-its-step",
         at: "runtime.md#runtimeState",
         must: "The value MAY be one of: `creating`: the container is being created (step 2 in the lifecycle)",

@@ -113,7 +113,7 @@ pub(super) const CASES: &[Case] = &[
         check: |bench| {
             let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
             let setup = bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "user" }))?;
-            open_to_others(&setup)?;
+            crate::bundle::open_to_others(setup.bundle())?;
             let container =
                 setup.set("/linux/uidMappings", map.clone())?.set("/linux/gidMappings", map)?.start()?;
             let meta = std::fs::metadata(format!("/proc/{}", container.pid()?))?;
@@ -243,14 +243,4 @@ fn inode(container: &Container<'_>, file: &str) -> Result<u64> {
 
 fn own(file: &str) -> Result<u64> {
     Ok(std::fs::metadata(format!("/proc/thread-self/ns/{file}"))?.ino())
-}
-
-/// Root of a user namespace is nobody on the way to the bundle.
-fn open_to_others(setup: &crate::container::Setup<'_>) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let open = std::fs::Permissions::from_mode(0o755);
-    for dir in setup.bundle().ancestors().take(2) {
-        std::fs::set_permissions(dir, open.clone())?;
-    }
-    Ok(())
 }

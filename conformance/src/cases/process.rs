@@ -163,7 +163,7 @@ pub(super) const CASES: &[Case] = &[
         must: "If `rlimits` contains duplicated entries with same `type`, the runtime MUST generate an error.",
         needs: ROOT,
         check: |bench| {
-            let limit = json!({ "type": "RLIMIT_NOFILE", "soft": 10, "hard": 20 });
+            let limit = json!({ "type": "RLIMIT_CORE", "soft": 10, "hard": 20 });
             bench.container(["pause"])?.set("/process/rlimits", json!([limit, limit]))?.refused().map(drop)
         },
     },

@@ -7,11 +7,11 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Change, MUTANTS, Mutant};
+use super::{Change, Mutant};
 
 /// Does what the command line asks for, wrongly; a document that it edits goes to `out`. The words are `--root ROOT VERB [WORDS] ID [WORDS]`.
 pub fn run(name: &str, runtime: &str, words: Vec<String>, out: &mut dyn Write) -> Result<ExitCode> {
-    let mutant = MUTANTS.iter().find(|mutant| mutant.name == name);
+    let mutant = super::all().find(|mutant| mutant.name == name);
     let mutant = mutant.with_context(|| format!("no mutant is called {name:?}"))?;
     let Some(verb) = words.get(2).cloned() else { bail!("no verb in {words:?}") };
     match mutant.change {

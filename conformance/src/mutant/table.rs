@@ -6,8 +6,8 @@ use super::edit::{forget_namespace_paths, pop, put, rename, reverse, reverse_tai
 use super::{Change, Mutant};
 use crate::bundle;
 
-/// Every mutant.
-pub const MUTANTS: &[Mutant] = &[
+/// The plain ones.
+pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forgets-masked-paths",
         caught_by: &["masked.files-and-folders-read-as-nothing", "masked.folders-cannot-be-written"],
@@ -324,26 +324,3 @@ pub const MUTANTS: &[Mutant] = &[
         change: Change::Succeeds("create"),
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::MUTANTS;
-
-    #[test]
-    fn every_mutant_has_a_name_of_its_own_and_cases_that_exist() {
-        let mut names = HashSet::new();
-        for mutant in MUTANTS {
-            assert!(names.insert(mutant.name), "{} is there twice", mutant.name);
-            assert!(!mutant.caught_by.is_empty(), "nothing catches {}", mutant.name);
-            for name in mutant.caught_by {
-                assert!(
-                    crate::cases::all().any(|case| case.name == *name),
-                    "{}: no case {name}",
-                    mutant.name
-                );
-            }
-        }
-    }
-}
