@@ -78,7 +78,7 @@ const IMPOSSIBLE: &[(&str, &str)] = &[
 /// What a program needs of the machine.
 fn need(name: &str) -> Option<Need> {
     match name {
-        "delete_resources" | "delete_only_create_resources" => Some(Need::CgroupV1),
+        "delete_resources" => Some(Need::CgroupV1),
         "linux_cgroups_blkio" | "linux_cgroups_relative_blkio" => {
             Some(Need::Path("/sys/fs/cgroup/blkio/blkio.weight"))
         }

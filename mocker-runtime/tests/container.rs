@@ -387,3 +387,32 @@ fn sockets_of_a_service_manager_reach_the_program_with_their_number() {
     let call: common::Call = shell.args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
     assert_eq!(call.ok(), "1 1\nthrough\nclosed\n");
 }
+
+#[test]
+fn a_root_that_is_a_slave_gets_what_the_host_mounts_and_gives_nothing_back() {
+    let test = "a_root_that_is_a_slave_gets_what_the_host_mounts_and_gives_nothing_back";
+    if skip(test, Need::Root) {
+        return;
+    }
+    for propagation in ["slave", "rslave"] {
+        let bundle =
+            Bundle::shell("while :; do if grep ' /late ' /proc/mounts; then exit; fi; sleep 0.02; done")
+                .set("/linux/rootfsPropagation", json!(propagation));
+        fs::create_dir(bundle.rootfs("late")).unwrap();
+        let root = bundle.write().path().display().to_string();
+        let line = format!(
+            "mount --bind {root} {root} && mount --make-shared {root} && cd {root} &&
+             {runtime} --root {state} create {id} </dev/null >out 2>&1 && mount -t tmpfs late {root}/rootfs/late &&
+             {runtime} --root {state} start {id} &&
+             until {runtime} --root {state} state {id} | grep -q stopped; do sleep 0.02; done; cat out;
+             {runtime} --root {state} delete {id}",
+            runtime = common::RUNTIME,
+            state = bundle.state_root().display(),
+            id = bundle.id,
+        );
+        let call: common::Call =
+            in_mount_namespace("timeout").args(["60", "sh", "-c", &line]).output().unwrap().into();
+        assert!(call.out.starts_with("late /late tmpfs"), "{propagation}: {call:?}");
+        bundle.assert_nothing_left();
+    }
+}

@@ -25,7 +25,7 @@ pub(super) fn prepare(init: &mut Init<'_>) -> Result<()> {
     let source = &init.plan.rootfs.path;
     mount::set_attr_at(CWD, c"/", &attr, reach)?;
     if attr.propagation == libc::MS_SHARED || reach == Reach::One {
-        isolate(source)?;
+        isolate(source, attr)?;
     }
     let root = tree(&init.plan.rootfs)?;
     let place = path::open(source, OFlags::PATH | OFlags::DIRECTORY)?;
@@ -83,9 +83,10 @@ fn leave_chroot(init: &Init<'_>) -> Result<bool> {
 }
 
 /// Makes the mount that the root file system lies in private, so that what is mounted on it stays here
-/// (and pivot_root works), even where the rest shall stay shared.
-fn isolate(source: &Path) -> Result<()> {
-    let private = Attr { propagation: libc::MS_PRIVATE, ..Attr::default() };
+/// (and pivot_root works), even where the rest shall stay shared. A root that shall be a slave stays one.
+fn isolate(source: &Path, wanted: Attr) -> Result<()> {
+    let propagation = if wanted.propagation == libc::MS_SLAVE { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+    let private = Attr { propagation, ..Attr::default() };
     for above in source.ancestors() {
         match mount::set_attr_at(CWD, &c_path(above)?, &private, Reach::One) {
             // not the root of a mount: look further up
