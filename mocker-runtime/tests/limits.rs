@@ -255,7 +255,8 @@ fn with_hierarchies(bundle: &Bundle, hierarchies: &str, script: &str) -> Call {
     Call { code: status.code().unwrap(), out: read("out"), err: read("err") }
 }
 
-/// A hierarchy whose last cgroup was still dying at its umount stays without one: it goes at the next.
+/// A hierarchy whose last cgroup was still dying at its umount stays without one: it goes at the next. When the
+/// kernel lets a cgroup go is its own affair (sockets may hold it for a minute), so nothing depends on it.
 fn drop_hierarchies(hierarchies: &str) {
     let script = format!(
         "mount -t tmpfs none /sys/fs/cgroup
@@ -267,13 +268,13 @@ fn drop_hierarchies(hierarchies: &str) {
         let unused = |name: &str| table.lines().any(|line| line.starts_with(&format!("{name}\t0\t")));
         hierarchies.split(' ').all(unused)
     };
-    wait_until(LIMIT, "the hierarchies' end", || {
+    wait_until(Duration::from_secs(10), "the hierarchies' end", || {
         gone() || {
             conformance::host::in_mount_namespace("sh").args(["-c", &script]).status().unwrap();
             gone()
         }
     })
-    .unwrap();
+    .ok();
 }
 
 #[test]
