@@ -197,6 +197,13 @@ fn mounts_come_into_a_running_container_and_leave_it() {
         bundle.call(&["mounts", "remove", &bundle.id, "list.json"]).ok();
         assert_eq!(see().out, "0\n");
         let call = bundle.call(&["mounts", "remove", &bundle.id, "list.json"]);
+        let elsewhere = json!([{ "destination": "/never/there", "type": "tmpfs" }]).to_string();
+        fs::write(bundle.path().join("elsewhere.json"), elsewhere).unwrap();
+        bundle.call(&["mounts", "remove", &bundle.id, "elsewhere.json"]).fails(&format!(
+            "remove mounts from container {}: unmount /never/there: No such file or directory",
+            bundle.id
+        ));
+        assert!(!fs::exists(bundle.rootfs("never")).unwrap(), "what was to go was made");
         call.fails(&format!(
             "remove mounts from container {}: unmount /late/tmp: umount \"tmp\": Invalid argument",
             bundle.id

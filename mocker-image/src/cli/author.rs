@@ -94,8 +94,9 @@ pub(super) fn deliver(global: &Global, mut draft: Draft<'_>, to: &Place, setting
     if let (Err(_), Some(store)) = (&copied, store.get()) {
         store.undo_added()?;
     }
+    let (top, ..) = copied?;
     global.tell(&format!("wrote {to}"));
-    print(format!("{}\n", copied?.0.digest))
+    print(format!("{}\n", top.digest))
 }
 
 /// Without an index, and without a word for each layer that stays.

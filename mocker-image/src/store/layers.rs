@@ -22,7 +22,7 @@ use crate::image::{Config, Descriptor, Document};
 use crate::interrupt;
 
 /// How long to wait before looking again whether another program is done with a layer.
-const POLL: Duration = Duration::from_millis(20);
+pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// A bundle that uses layers.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -147,7 +147,11 @@ impl Sink for Named {
             match self.store.claim(descriptor, &progress)? {
                 Claim::Mine(partial) => break partial,
                 Claim::Done => return Ok(Put::Sent),
-                Claim::Busy => std::thread::sleep(std::time::Duration::from_millis(50)),
+                // Another program writes it; a signal must not wait for that one's end.
+                Claim::Busy => {
+                    crate::interrupt::check()?;
+                    std::thread::sleep(super::layers::POLL);
+                }
             }
         };
         let mut blob = supply.open()?;

@@ -29,6 +29,7 @@ use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::log;
 use crate::plan::cgroup::systemd::{Owner, Property};
 use crate::plan::cgroup::{Value, Write};
+use crate::rootless;
 use crate::sys::clone::{self, Child, Side};
 use crate::sys::signal;
 
@@ -270,11 +271,7 @@ fn sockets(owner: Owner, env: impl Fn(&str) -> Option<String>) -> Vec<(PathBuf, 
 
 /// Whose manager a caller's containers belong to. Root of a user namespace is an ordinary user.
 pub(crate) fn owner() -> Owner {
-    let all = || {
-        std::fs::read_to_string("/proc/self/uid_map")
-            .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() == ["0", "0", "4294967295"])
-    };
-    match rustix::process::geteuid().is_root() && all() {
+    match rootless::is_root_of_the_machine() {
         true => Owner::System,
         false => Owner::User,
     }

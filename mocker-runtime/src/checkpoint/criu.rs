@@ -115,9 +115,7 @@ impl Criu {
         loop {
             let (bytes, fd) = fd::receive(self.socket.as_fd(), LIMIT)?;
             if bytes.is_empty() {
-                return Err(
-                    refused.unwrap_or_else(|| Error::new(Kind::Internal, "criu ended without an answer"))
-                );
+                return Err(refused.unwrap_or_else(ended));
             }
             let response = Response::read(&bytes)?;
             let Some((script, pid)) = response.notify.clone().filter(|_| response.kind == Type::Notify)

@@ -14,6 +14,7 @@ use crate::container::restore::Options;
 use crate::container::wait::{Console, Signals, subreaper};
 use crate::container::{Root, wait};
 use crate::error::Result;
+use crate::log;
 use crate::plan::cgroup::Driver;
 use crate::sys::fd;
 
@@ -53,6 +54,9 @@ impl Restore {
         let (bundle, plan) = self.setup.read(&self.bundle, driver)?;
         if self.detach {
             self.setup.check_detached(&plan)?;
+        }
+        if self.setup.preserve_fds > 0 {
+            log::warn("--preserve-fds changes nothing at a restore: a program has what it was saved with");
         }
         let signals = (!self.detach).then(Signals::catch).transpose()?;
         if !self.detach && !self.no_subreaper {

@@ -15,11 +15,12 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::switched::part_time;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::namespaces::Namespaces;
 use crate::sync::{self, End};
 use crate::sys::clone::{self, Child, Side};
-use crate::sys::{ids, ns, path, proc, signal};
+use crate::sys::{ids, ns, path, signal};
 
 /// Clones a child into new namespaces (`CLONE_NEW*` in `new`) below the user namespace that `wanted` joins.
 pub(super) fn clone_within(wanted: &Namespaces, new: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Side> {
@@ -84,11 +85,8 @@ fn enter(wanted: &Namespaces, joined: &[(u64, &Path, OwnedFd)]) -> Result<()> {
     joined.iter().filter(|(flag, ..)| *flag == user).try_for_each(join)?;
     ids::set_ids(0, 0)?;
     later.into_iter().try_for_each(join)?;
-    if wanted.makes(libc::CLONE_NEWTIME) {
-        ns::unshare(libc::CLONE_NEWTIME as u64)?;
-        if !wanted.time_offsets.is_empty() {
-            proc::Proc::open()?.write_self("timens_offsets", &wanted.time_offsets)?;
-        }
+    match wanted.makes(libc::CLONE_NEWTIME) {
+        true => part_time(wanted),
+        false => Ok(()),
     }
-    Ok(())
 }

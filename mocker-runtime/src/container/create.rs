@@ -17,10 +17,10 @@ use super::start::Gate;
 use super::status::Status;
 use super::switched::Switched;
 use super::undo::Undo;
-use super::{Container, Root, adopt, network, source, watch};
+use super::{Container, Home, Root, adopt, network, source, watch};
 use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Placeholder};
 use crate::checkpoint::stdio;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
@@ -127,34 +127,13 @@ impl Creation<'_> {
         let mut record = self.record(Cgroup::locate(&self.plan.cgroup, self.id.as_str())?);
         record.root_mount = root.as_ref().map(|root| mount::number(root.as_fd())).transpose()?;
         record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
-        // Once a hook has run, a failure ends the life cycle properly: with the poststop hooks, last of all.
         let hooked = Rc::new(Cell::new(false));
-        let (ran, poststop) = (Rc::clone(&hooked), record.hooks.poststop.clone());
-        let stopped = record.state(Status::Stopped).to_string();
         let mut undo = Undo::default();
-        let annotations = self.plan.annotations.clone();
-        undo.push(move || match ran.get() {
-            true => hooks::run_all("poststop", &poststop, &stopped, &Output::open(&annotations)?),
-            false => Ok(()),
-        });
-        let home = self.root.make(self.id)?;
-        let dir = home.path.clone();
-        undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
-
-        record.save(&home)?;
-        self.bundle.copy_to(&home.path)?;
+        let (home, placeholder) = self.begin(&mut record, root.as_ref(), &hooked, &mut undo)?;
         if options.notify == Notify::Yes {
             super::notify::make_directory(&home)?;
         }
-        let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
-        let made = record.cgroup.clone();
-        undo.push(move || made.kill_all().and_then(|()| made.remove()));
         record.cgroup.delegate(&self.plan.cgroup, self.plan.cgroup_owner())?;
-        if placeholder.is_some() {
-            // If this process is killed now, what it has asked systemd for can be found.
-            record.save(&home)?;
-        }
-        self.make_places(&record, root.as_ref(), &mut undo)?;
 
         let (until, outlets) = (options.until, options.outlets());
         let gate = (until == Until::Start).then(|| Gate::make(&home)).transpose()?;
@@ -216,13 +195,40 @@ impl Creation<'_> {
         }
     }
 
-    /// What is outside of the container's directory and its cgroups.
-    pub(super) fn make_places(
+    /// What a container has before its first process: a directory, a record, cgroups, and what lies elsewhere.
+    pub(super) fn begin(
         &self,
-        record: &Record,
+        record: &mut Record,
         root: Option<&OwnedFd>,
+        hooked: &Rc<Cell<bool>>,
         undo: &mut Undo<'_>,
-    ) -> Result<()> {
+    ) -> Result<(Home, Option<Placeholder>)> {
+        // Once a hook has run, a failure ends the life cycle properly: with the poststop hooks, last of all.
+        let (ran, poststop) = (Rc::clone(hooked), record.hooks.poststop.clone());
+        let stopped = record.state(Status::Stopped).to_string();
+        let annotations = self.plan.annotations.clone();
+        undo.push(move || match ran.get() {
+            true => hooks::run_all("poststop", &poststop, &stopped, &Output::open(&annotations)?),
+            false => Ok(()),
+        });
+        let home = self.root.make(self.id)?;
+        let dir = home.path.clone();
+        undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
+        record.save(&home)?;
+        self.bundle.copy_to(&home.path)?;
+        let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
+        let made = record.cgroup.clone();
+        undo.push(move || made.kill_all().and_then(|()| made.remove()));
+        if placeholder.is_some() {
+            // If this process is killed now, what it has asked systemd for can be found.
+            record.save(&home)?;
+        }
+        self.make_places(record, root, undo)?;
+        Ok((home, placeholder))
+    }
+
+    /// What is outside of the container's directory and its cgroups.
+    fn make_places(&self, record: &Record, root: Option<&OwnedFd>, undo: &mut Undo<'_>) -> Result<()> {
         if let (Some(tree), Some(number)) = (root, record.root_mount) {
             source::attach_root(self.plan, tree)?;
             let path = record.rootfs.clone();

@@ -91,7 +91,12 @@ fn end(parent: &End, answer: Answer) -> ! {
 fn remove(root: &OwnedFd, plan: &Plan) -> Result<()> {
     plan.mounts.iter().rev().try_for_each(|mount| {
         let act = || format!("unmount {}", mount.destination.display());
-        let (parent, name) = path::open_parent(root, &mount.destination)?;
+        let destination = &mount.destination;
+        let (Some(parent), Some(name)) = (destination.parent(), destination.file_name()) else {
+            return Err(Error::invalid("the root cannot be unmounted")).while_doing(act);
+        };
+        // What is not there is not made for this.
+        let parent = path::open_in_root(root, parent, OFlags::PATH | OFlags::DIRECTORY).while_doing(act)?;
         rustix::process::fchdir(&parent).while_doing(act)?;
         mount::detach(&init::c_path(name.as_ref())?).while_doing(act)
     })

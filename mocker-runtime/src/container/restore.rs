@@ -50,30 +50,9 @@ impl Creation<'_> {
         let mut record = self.record(Cgroup::locate(&self.plan.cgroup, self.id.as_str())?);
         record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
         record.restored = true;
-        // As for a create: once a hook has run, a failure ends the life cycle with the poststop hooks.
         let hooked = Rc::new(Cell::new(false));
-        let (ran, poststop) = (Rc::clone(&hooked), record.hooks.poststop.clone());
-        let stopped = record.state(Status::Stopped).to_string();
         let mut undo = Undo::default();
-        let notes = self.plan.annotations.clone();
-        undo.push(move || match ran.get() {
-            true => hooks::run_all("poststop", &poststop, &stopped, &Output::open(&notes)?),
-            false => Ok(()),
-        });
-        let home = self.root.make(self.id)?;
-        let dir = home.path.clone();
-        undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
-        record.save(&home)?;
-        self.bundle.copy_to(&home.path)?;
-        let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
-        let made = record.cgroup.clone();
-        undo.push(move || made.kill_all().and_then(|()| made.remove()));
-        if placeholder.is_some() {
-            // As for a create: what systemd was asked for can be found.
-            record.save(&home)?;
-        }
-
-        self.make_places(&record, None, &mut undo)?;
+        let (home, placeholder) = self.begin(&mut record, None, &hooked, &mut undo)?;
 
         let place = Place::make(&home)?;
         let cgroup = record.cgroup.clone();

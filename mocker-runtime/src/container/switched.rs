@@ -28,10 +28,7 @@ impl Switched {
         }
         if wanted.makes(libc::CLONE_NEWTIME) {
             switched.keep("time", libc::CLONE_NEWTIME)?;
-            ns::unshare(libc::CLONE_NEWTIME as u64)?;
-            if !wanted.time_offsets.is_empty() {
-                proc::Proc::open()?.write_self("timens_offsets", &wanted.time_offsets)?;
-            }
+            part_time(wanted)?;
         }
         Ok(switched)
     }
@@ -69,6 +66,15 @@ impl Switched {
     /// Back to where this process was, for the hooks that it starts.
     pub(super) fn leave(self) -> Result<()> {
         self.own.into_iter().try_for_each(|(flag, fd)| ns::join(fd.as_fd(), flag))
+    }
+}
+
+/// A new time namespace for the next child, with its offsets.
+pub(super) fn part_time(wanted: &Namespaces) -> Result<()> {
+    ns::unshare(libc::CLONE_NEWTIME as u64)?;
+    match wanted.time_offsets.as_str() {
+        "" => Ok(()),
+        offsets => proc::Proc::open()?.write_self("timens_offsets", offsets),
     }
 }
 
