@@ -6,29 +6,12 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
+use common::sample::{large as image, serving};
 use common::{Place, tree};
-use conformance::fixture::{Artifact, Image, Index, Layer, Platform};
+use conformance::fixture::{Image, Index, Layer, Platform};
 use conformance::host::{Need, skip};
 use conformance::registry::{Auth, DockerRegistry, Fault, Registry};
 use serde_json::Value;
-
-fn image() -> Image {
-    let noise: Vec<u8> = (0..800_000_u32)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes())
-        .collect();
-    Image::new()
-        .layer(&Layer::new().dir("./").dir("etc").file("etc/a", "a\n").file("noise", noise))
-        .layer(&Layer::new().file("etc/b", "b\n").plain())
-        .layer(&Layer::new().file("etc/c", "c\n"))
-        .cmd(["/bin/true"])
-        .created("2024-01-01T00:00:00Z")
-}
-
-fn serving(artifact: &Artifact) -> Registry {
-    let registry = Registry::start().unwrap();
-    registry.put("app", "v1", artifact);
-    registry
-}
 
 fn copy(place: &Place, from: &str, to: &str) -> String {
     place.run(&["copy", from, to]).ok().trim().to_owned()

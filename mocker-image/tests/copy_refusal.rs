@@ -6,28 +6,10 @@ mod common;
 use std::process::Stdio;
 use std::time::Duration;
 
+use common::sample::{large as image, serving};
 use common::{Place, files};
-use conformance::fixture::{Artifact, Image, Layer};
 use conformance::host::wait_until;
 use conformance::registry::{Auth, Fault, Registry};
-
-fn image() -> Image {
-    let noise: Vec<u8> = (0..800_000_u32)
-        .flat_map(|n| n.wrapping_mul(2_654_435_761).rotate_left(n % 31).to_le_bytes())
-        .collect();
-    Image::new()
-        .layer(&Layer::new().dir("./").dir("etc").file("etc/a", "a\n").file("noise", noise))
-        .layer(&Layer::new().file("etc/b", "b\n").plain())
-        .layer(&Layer::new().file("etc/c", "c\n"))
-        .cmd(["/bin/true"])
-        .created("2024-01-01T00:00:00Z")
-}
-
-fn serving(artifact: &Artifact) -> Registry {
-    let registry = Registry::start().unwrap();
-    registry.put("app", "v1", artifact);
-    registry
-}
 
 #[test]
 fn wrong_bytes_of_a_source_never_get_a_name() {

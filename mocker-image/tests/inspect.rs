@@ -4,7 +4,8 @@
 mod common;
 
 use common::Place;
-use conformance::fixture::{Artifact, Image, Index, Layer, Platform};
+use common::sample::serving;
+use conformance::fixture::{Image, Index, Layer, Platform};
 use conformance::host::{Need, skip};
 use conformance::registry::{Auth, DockerRegistry, Fault, Registry};
 use serde_json::{Value, json};
@@ -17,12 +18,6 @@ fn image() -> Image {
         .env("A=b")
         .label("key", "value")
         .top("docker_version", "20.10.5".into())
-}
-
-fn serving(artifact: &Artifact) -> Registry {
-    let registry = Registry::start().unwrap();
-    registry.put("app", "v1", artifact);
-    registry
 }
 
 fn inspect(place: &Place, reference: &str) -> Value {

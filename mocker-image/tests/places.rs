@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
+use common::sample::serving;
 use common::{Outcome, Place};
 use conformance::fixture::{Artifact, Image, Layer};
 use conformance::registry::{Fault, Registry};
@@ -14,12 +15,6 @@ use serde_json::{Value, json};
 
 fn image(text: &str) -> Artifact {
     Image::new().layer(&Layer::new().file("a", text)).build().unwrap()
-}
-
-fn serving(artifact: &Artifact) -> Registry {
-    let registry = Registry::start().unwrap();
-    registry.put("app", "v1", artifact);
-    registry
 }
 
 /// Runs with a registries.conf.

@@ -5,43 +5,13 @@ mod common;
 
 use std::time::Duration;
 
+use common::sample::{noise, serving, small as image};
 use common::{PROGRAM, Place, files, quoted};
 use conformance::fixture::{Artifact, Image, Index, Layer, Lie, Platform};
 use conformance::host::{Need, in_mount_namespace, skip, wait_until};
 use conformance::registry::{Auth, DockerRegistry, Fault, Registry};
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        bytes.extend(next());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
-fn image() -> Image {
-    Image::new()
-        .layer(&Layer::new().dir("etc").file("etc/a", "a\n").file("noise", noise(300_000)))
-        .layer(&Layer::new().file("etc/b", "b\n").plain())
-        .layer(&Layer::new().file("etc/c", "c\n").zstd())
-}
-
-/// A registry that holds one artifact as `app:v1`.
-fn serving(artifact: &Artifact) -> Registry {
-    let registry = Registry::start().unwrap();
-    registry.put("app", "v1", artifact);
-    registry
-}
 
 #[test]
 fn an_image_of_docker_registry_is_pulled_once_and_listed() {

@@ -6,18 +6,12 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::Place;
+use common::sample::serving;
 use conformance::fixture::{Artifact, Image, Layer};
 use conformance::registry::{Auth, Fault, Registry};
 
 fn image() -> Artifact {
     Image::new().layer(&Layer::new().file("a", "a")).build().unwrap()
-}
-
-/// A registry that holds one artifact as `app:v1`.
-fn serving(artifact: &Artifact) -> Registry {
-    let registry = Registry::start().unwrap();
-    registry.put("app", "v1", artifact);
-    registry
 }
 
 /// Every kind of request that a pull makes.

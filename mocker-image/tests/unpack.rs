@@ -6,28 +6,10 @@ mod common;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use common::{Place, quoted, tree};
+use common::sample::{names, text, with};
+use common::{quoted, tree};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, skip};
-use conformance::registry::Registry;
-
-/// Serves an image as `app:v1` while `look` looks.
-fn with<T>(image: &Image, look: impl FnOnce(&Place, &str, &Registry) -> T) -> T {
-    let registry = Registry::start().unwrap();
-    registry.put("app", "v1", &image.build().unwrap());
-    look(&Place::new(), &registry.reference("app", "v1"), &registry)
-}
-
-fn text(place: &Place, name: &str) -> String {
-    std::fs::read_to_string(place.rootfs().join(name)).unwrap()
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
 
 /// Every kind of entry that an archive can have.
 fn everything() -> Layer {
