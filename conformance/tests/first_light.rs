@@ -146,13 +146,16 @@ fn at_a_terminal_the_shell_prompts_and_controls_jobs() -> Result<()> {
     shell.send("tty; test -t 0 && test -t 1 && test -t 2 && echo three\n")?;
     shell.expect("/dev/pts/0")?;
     shell.expect("\nthree")?;
+    shell.expect("# ")?;
 
     shell.send("sleep 4321\n")?;
     shell.wait_for_process("sleep 4321")?;
     shell.send("\u{1a}")?; // ^Z
     shell.expect("Stopped")?;
+    shell.expect("# ")?;
     shell.send("bg; jobs\n")?;
     shell.expect("Running")?;
+    shell.expect("# ")?;
     shell.send("fg\n")?;
     shell.expect("\nsleep 4321")?;
     shell.send("\u{3}")?; // ^C
