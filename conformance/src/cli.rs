@@ -1,6 +1,7 @@
 //! The command line of `conformance`; the only place that prints.
 #![expect(clippy::print_stderr, reason = "this is where the program speaks")]
 
+mod fixtures;
 mod report;
 mod run;
 mod serve;
@@ -23,6 +24,7 @@ pub(crate) struct Cli {
 enum Command {
     Run(run::Run),
     List(run::List),
+    Fixtures(fixtures::Fixtures),
     Serve(serve::Serve),
     Tools(tools::Tools),
 }
@@ -32,6 +34,7 @@ impl Cli {
         let done = match self.command {
             Command::Run(run) => run.run(),
             Command::List(list) => list.run(),
+            Command::Fixtures(fixtures) => fixtures.run(),
             Command::Serve(serve) => serve.run(),
             Command::Tools(tools) => tools.run(),
         };

