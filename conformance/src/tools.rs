@@ -67,6 +67,7 @@ const IMPOSSIBLE: &[(&str, &str)] = &[
         "hooks_stdin",
         "expects status created of prestart hooks; runtime-spec 1.3 runs them in create, as creating",
     ),
+    ("pidfile", "wants to kill a program that has ended, which runtime-spec has fail"),
     ("start", "wants start to succeed without a process, which runtime-spec has fail"),
     ("linux_cgroups_pids", "compares addresses, not numbers"),
     ("linux_cgroups_relative_pids", "compares addresses, not numbers"),
@@ -78,7 +79,7 @@ const IMPOSSIBLE: &[(&str, &str)] = &[
 /// What a program needs of the machine.
 fn need(name: &str) -> Option<Need> {
     match name {
-        "delete_resources" => Some(Need::CgroupV1),
+        "delete_resources" | "delete_only_create_resources" => Some(Need::CgroupV1),
         "linux_cgroups_blkio" | "linux_cgroups_relative_blkio" => {
             Some(Need::Path("/sys/fs/cgroup/blkio/blkio.weight"))
         }

@@ -76,8 +76,11 @@ pub(crate) enum CgroupMode {
     Default = 6,
 }
 
-/// criu takes a container for what is in its mount namespace.
+/// criu takes a container for what is in its mount namespace, and needs root's rights for that.
 fn check(plan: &Plan) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::unsupported("criu saves and restores containers for root only"));
+    }
     match plan.namespaces.has(libc::CLONE_NEWNS) {
         true => Ok(()),
         false => Err(Error::unsupported("criu needs a mount namespace of the container's own")),

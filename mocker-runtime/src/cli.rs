@@ -10,6 +10,7 @@ mod exec;
 mod features;
 mod kill;
 mod list;
+mod man;
 mod mounts;
 mod pattern;
 mod pause;
@@ -36,7 +37,7 @@ use crate::log::{self, Format, Level};
 use crate::plan::cgroup::Driver;
 use crate::rootless::{self, Rootless};
 use crate::sealed;
-use crate::sys::fd;
+use crate::sys::{fd, mount};
 
 /// The exit status of errors of ours, wrong usage too.
 const FAILURE: u8 = 1;
@@ -122,6 +123,7 @@ enum Command {
     Features(features::Features),
     Kill(kill::Kill),
     List(list::List),
+    Man(man::Man),
     Mounts(mounts::Mounts),
     Pause(pause::Pause),
     Ps(ps::Ps),
@@ -167,6 +169,9 @@ pub fn main() -> ExitCode {
 impl Cli {
     fn run(self) -> Result<u8> {
         let kept = self.command.preserved();
+        if kept.is_some() || matches!(self.command, Command::Restore(_)) {
+            mount::check_kernel()?;
+        }
         if let Some(kept) = kept {
             // What the caller left open would be open in init for as long as it waits for start.
             fd::close_from(3 + descriptors::listening() + kept)?;
@@ -190,6 +195,7 @@ impl Cli {
             Command::Exec(exec) => exec.run(&root),
             Command::Features(features) => features.run().map(|()| 0),
             Command::List(list) => list.run(&root).map(|()| 0),
+            Command::Man(man) => man.run().map(|()| 0),
             Command::Mounts(mounts) => mounts.run(&root).map(|()| 0),
             Command::Pause(pause) => pause.run(&root).map(|()| 0),
             Command::Ps(ps) => ps.run(&root).map(|()| 0),

@@ -20,6 +20,8 @@ mod user;
 
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
+
 use crate::container::record::{Init as InitRecord, Record};
 use crate::container::source::Sources;
 use crate::container::start::Gate;
@@ -38,8 +40,10 @@ pub(crate) use task::Settings;
 use task::Task;
 
 /// Whether the container gets a session keyring of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) enum Keyring {
+    #[default]
     New,
     Inherited,
 }

@@ -25,6 +25,35 @@ fn completions_name_every_command() {
     assert_eq!(call.code, 1, "{call:?}");
 }
 
+#[test]
+fn the_manual_has_a_page_for_every_command_with_its_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let pages = dir.path().join("man");
+    let call: Call = Command::new(RUNTIME).arg("man").arg(&pages).output().unwrap().into();
+    assert_eq!(call.ok(), "");
+    let help: Call = Command::new(RUNTIME).arg("--help").output().unwrap().into();
+    let listed = help.ok().split_once("Commands:\n").unwrap().1.to_owned();
+    let names = listed
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().next().unwrap());
+    let mut count = 0;
+    for name in names {
+        let page = fs::read_to_string(pages.join(format!("mocker-runtime-{name}.1"))).unwrap();
+        let help: Call = Command::new(RUNTIME).args([name, "--help"]).output().unwrap().into();
+        for word in help.ok().split_whitespace().filter(|word| word.starts_with("--")) {
+            let flag = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            assert!(page.contains(&flag.replace('-', "\\-")), "{name}: no --{flag} in its page");
+        }
+        count += 1;
+    }
+    assert!(count > 18, "{count}");
+    let call: Call = Command::new(RUNTIME).arg("man").output().unwrap().into();
+    assert!(call.ok().contains("mocker\\-runtime\\-checkpoint(1)"));
+    let call: Call = Command::new(RUNTIME).args(["man", "/dev/null/x"]).output().unwrap().into();
+    call.fails("write the manual into /dev/null/x: Not a directory");
+}
+
 /// Calls the runtime where a socket of the test's stands at the log's path.
 fn logged(path: &str, target: &str) -> String {
     let bundle = Bundle::new(&["true"]);

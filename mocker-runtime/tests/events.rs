@@ -4,10 +4,11 @@
 
 mod common;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Stdio};
 
-use common::{Bundle, LIMIT};
+use common::{Bundle, Caller, LIMIT};
 use conformance::host::{Need, skip, wait_until};
 use serde_json::{Value, json};
 
@@ -50,28 +51,28 @@ fn stats(bundle: &Bundle) -> Value {
 
 #[test]
 fn stats_are_what_the_kernels_files_say() {
-    if skip("stats_are_what_the_kernels_files_say", Need::Root) {
-        return;
+    for caller in Caller::all("stats_are_what_the_kernels_files_say") {
+        let bundle = caller
+            .with_cgroup(&["sh", "-c", "while true; do true; done"])
+            .set("/linux/resources/memory/limit", json!(67_108_864))
+            .set("/linux/resources/pids/limit", json!(23));
+        bundle.start();
+        let event = stats(&bundle);
+        assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!(bundle.id)));
+        let data = &event["data"];
+        assert_eq!(data["pids"], json!({ "current": 1, "limit": 23 }));
+        assert_eq!(data["memory"]["usage"]["limit"], 67_108_864);
+        assert!(data["memory"]["usage"]["usage"].as_u64().unwrap() > 0, "{data}");
+        assert!(data["memory"]["raw"].as_object().unwrap().len() > 10, "{data}");
+        // some kernels count whole ticks only
+        let total = || stats(&bundle)["data"]["cpu"]["usage"]["total"].as_u64();
+        let before = total();
+        wait_until(LIMIT, "processor time", || total() > before).unwrap();
+        // and a container that stands still is still counted
+        bundle.call(&["pause", &bundle.id]).ok();
+        assert_eq!(stats(&bundle)["data"]["pids"]["current"], 1);
+        bundle.call(&["resume", &bundle.id]).ok();
     }
-    let bundle = Bundle::shell("while true; do true; done")
-        .set("/linux/resources/memory/limit", json!(67_108_864))
-        .set("/linux/resources/pids/limit", json!(23));
-    bundle.start();
-    let event = stats(&bundle);
-    assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!(bundle.id)));
-    let data = &event["data"];
-    assert_eq!(data["pids"], json!({ "current": 1, "limit": 23 }));
-    assert_eq!(data["memory"]["usage"]["limit"], 67_108_864);
-    assert!(data["memory"]["usage"]["usage"].as_u64().unwrap() > 0, "{data}");
-    assert!(data["memory"]["raw"].as_object().unwrap().len() > 10, "{data}");
-    // some kernels count whole ticks only
-    let total = || stats(&bundle)["data"]["cpu"]["usage"]["total"].as_u64();
-    let before = total();
-    wait_until(LIMIT, "processor time", || total() > before).unwrap();
-    // and a container that stands still is still counted
-    bundle.call(&["pause", &bundle.id]).ok();
-    assert_eq!(stats(&bundle)["data"]["pids"]["current"], 1);
-    bundle.call(&["resume", &bundle.id]).ok();
 }
 
 #[test]
@@ -86,6 +87,16 @@ fn every_member_of_the_document_is_there_for_go_to_read() {
     let want = ["blkio", "cpu", "cpuset", "hugetlb", "intel_rdt", "memory", "network_interfaces", "pids"];
     assert_eq!(members, want);
     assert_eq!((&data["intel_rdt"], &data["network_interfaces"]), (&json!({}), &Value::Null));
+    // pressure, as runc tells it, on kernels that count it
+    if Need::CgroupV2.is_met() && fs::read("/proc/pressure/cpu").is_ok() {
+        for resource in ["cpu", "memory", "blkio"] {
+            for kind in ["some", "full"] {
+                let stall = &data[resource]["psi"][kind];
+                assert!(stall["avg10"].is_number() && stall["avg60"].is_number(), "{resource}: {data}");
+                assert!(stall["avg300"].is_number() && stall["total"].is_u64(), "{resource}: {data}");
+            }
+        }
+    }
     if Need::CgroupV1.is_met() {
         assert!(!data["cpu"]["usage"]["percpu"].as_array().unwrap().is_empty(), "{data}");
         assert!(data["memory"]["kernelTCP"].is_object(), "{data}");

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Bundle, Call, RUNTIME};
+use common::{Bundle, Call, Caller, RUNTIME};
 use conformance::host::{Need, on_path, skip};
 use serde_json::{Value, json};
 
@@ -43,6 +43,15 @@ fn no_word_that_runc_takes_is_missing_but_those_that_are_refused() {
         let missing: Vec<String> = (&words(&theirs, pointer) - &words(&ours, pointer)).into_iter().collect();
         assert!(missing.iter().all(|word| refused.contains(&word.as_str())), "{pointer}: {missing:?}");
     }
+}
+
+#[test]
+fn the_document_is_the_same_whoever_asks() {
+    let documents: Vec<String> = Caller::all("the_document_is_the_same_whoever_asks")
+        .into_iter()
+        .map(|caller| caller.bundle(&["true"]).call(&["features"]).ok())
+        .collect();
+    assert!(documents.windows(2).all(|pair| pair[0] == pair[1]), "{documents:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Bundle, Call, LIMIT};
+use common::{Bundle, Call, LIMIT, disk};
 use conformance::host::{Need, skip, wait_until};
 use serde_json::{Value, json};
 
@@ -29,19 +29,6 @@ fn file(bundle: &Bundle, controller: &str, name: &str) -> PathBuf {
 fn read(bundle: &Bundle, controller: &str, name: &str) -> String {
     let path = file(bundle, controller, name);
     fs::read_to_string(&path).unwrap_or_else(|error| format!("{}: {error}", path.display())).trim().to_owned()
-}
-
-/// A disk of this machine, as `major:minor`.
-fn disk() -> (u64, u64) {
-    let device = fs::read_dir("/sys/block").unwrap().flatten().find_map(|entry| {
-        let name = entry.file_name().into_string().unwrap();
-        let size: u64 = fs::read_to_string(entry.path().join("size")).ok()?.trim().parse().ok()?;
-        let real = size > 0 && !["loop", "ram", "zram"].iter().any(|kind| name.starts_with(kind));
-        real.then(|| fs::read_to_string(entry.path().join("dev")).unwrap())
-    });
-    let text = device.unwrap();
-    let (major, minor) = text.trim().split_once(':').unwrap();
-    (major.parse().unwrap(), minor.parse().unwrap())
 }
 
 /// What is asked for, the controller and its file, and a line that the file has then.

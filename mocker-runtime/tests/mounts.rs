@@ -179,7 +179,7 @@ fn mounts_come_into_a_running_container_and_leave_it() {
     if skip(test, Need::Root) || skip(test, Need::UserNamespace) {
         return;
     }
-    for change in [|bundle| bundle, Bundle::with_users] {
+    for change in [|bundle| bundle, Bundle::with_users, Bundle::of_user] {
         let bundle: Bundle = change(Bundle::new(&["sleep", "1000"]));
         bundle.start();
         fs::write(bundle.path().join("file"), "later\n").unwrap();

@@ -6,6 +6,7 @@ use std::fs;
 
 use common::{Bundle, RUNTIME};
 use conformance::host::{Need, in_mount_namespace, skip};
+use serde_json::json;
 
 /// A little-endian number at an offset of the file.
 fn number(file: &[u8], at: usize, length: usize) -> usize {
@@ -55,6 +56,25 @@ fn modules_named_in_nsswitch_conf_are_never_loaded() {
     let call: common::Call =
         in_mount_namespace("sh").args(["-c", &line]).current_dir(bundle.path()).output().unwrap().into();
     assert_eq!(call.ok(), "0\n");
+}
+
+#[test]
+fn a_kernel_that_is_too_old_is_told_before_anything_is_done() {
+    let test = "a_kernel_that_is_too_old_is_told_before_anything_is_done";
+    if skip(test, Need::Root) {
+        return;
+    }
+    // to what runs under such a filter the kernel has no such call
+    let line = "for c in run create restore; do /runtime --root /dev/shm $c x; echo $?; done; /runtime --root /dev/shm list -q";
+    let filter = json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        { "names": ["mount_setattr"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38 },
+    ] });
+    let bundle = Bundle::shell(line).set("/linux/seccomp", filter);
+    common::copy_runtime(&bundle.rootfs("runtime"));
+    let call = bundle.run();
+    let sentence =
+        "mocker-runtime: mount_setattr: Function not implemented: Linux 5.12 is the oldest that will do\n";
+    assert_eq!((call.out.as_str(), call.err), ("1\n1\n1\n", sentence.repeat(3)));
 }
 
 #[test]

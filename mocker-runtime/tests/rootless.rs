@@ -5,44 +5,16 @@
 mod common;
 
 use std::fs;
-use std::process::Command;
 
-use common::{Bundle, Call, give};
+use common::{Bundle, Call, USER};
 use conformance::host::{Need, in_mount_namespace, skip};
 use serde_json::json;
 
-/// Nobody that exists.
-const USER: u32 = 4711;
-
 /// A bundle that belongs to the user.
 fn bundle(line: &str) -> Bundle {
-    let map = json!([{ "containerID": 0, "hostID": USER, "size": 1 }]);
-    let mut bundle = Bundle::shell(line)
-        .set("/linux/namespaces/-", json!({ "type": "user" }))
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map);
-    for mount in bundle.config["mounts"].as_array_mut().unwrap() {
-        // the group tty is nobody's in this namespace
-        mount["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
-    }
+    let bundle = Bundle::shell(line).of_user();
     bundle.write();
-    give(bundle.path(), USER);
     bundle
-}
-
-/// A call of the runtime as the user. The program itself may lie where the user cannot go: it is copied.
-fn call(bundle: &Bundle, words: &[&str]) -> Call {
-    let program = bundle.path().join("runtime");
-    common::copy_runtime(&program);
-    let id = USER.to_string();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(&program);
-    command.arg("--root").arg(bundle.state_root()).args(words).current_dir(bundle.path());
-    command.stdin(std::process::Stdio::null());
-    let open = |name: &str| fs::File::create(bundle.path().join(name)).unwrap();
-    let status = command.stdout(open("out")).stderr(open("err")).status().unwrap();
-    let read = |name: &str| fs::read_to_string(bundle.path().join(name)).unwrap();
-    Call { code: status.code().unwrap(), out: read("out"), err: read("err") }
 }
 
 #[test]
@@ -54,7 +26,7 @@ fn an_ordinary_user_runs_a_container_and_is_root_in_it() {
     let bundle = bundle(
         "id -u; hostname; echo x >/dev/null && touch /made; mount -t tmpfs none /sys/kernel 2>/dev/null; exit 7",
     );
-    let run = call(&bundle, &["run", &bundle.id]);
+    let run = bundle.call_detached(&["run", &bundle.id]);
     assert_eq!((run.code, run.out.as_str()), (7, "0\nconformance\n"), "{run:?}");
     let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(bundle.rootfs("made")).unwrap());
     assert_eq!(owner, USER);
@@ -68,22 +40,19 @@ fn an_ordinary_user_creates_enters_kills_and_deletes() {
         return;
     }
     let bundle = bundle("sleep 1000");
-    call(&bundle, &["create", &bundle.id]).ok();
-    call(&bundle, &["start", &bundle.id]).ok();
-    let entered = call(
-        &bundle,
-        &[
-            "exec",
-            &bundle.id,
-            "sh",
-            "-c",
-            "id -u; test $(readlink /proc/self/ns/mnt) = $(readlink /proc/1/ns/mnt) && echo same",
-        ],
-    );
+    bundle.call_detached(&["create", &bundle.id]).ok();
+    bundle.call_detached(&["start", &bundle.id]).ok();
+    let entered = bundle.call_detached(&[
+        "exec",
+        &bundle.id,
+        "sh",
+        "-c",
+        "id -u; test $(readlink /proc/self/ns/mnt) = $(readlink /proc/1/ns/mnt) && echo same",
+    ]);
     assert_eq!(entered.ok(), "0\nsame\n");
-    call(&bundle, &["kill", &bundle.id, "KILL"]).ok();
+    bundle.call_detached(&["kill", &bundle.id, "KILL"]).ok();
     bundle.wait_for("stopped");
-    call(&bundle, &["delete", &bundle.id]).ok();
+    bundle.call_detached(&["delete", &bundle.id]).ok();
     bundle.assert_nothing_left();
 }
 
@@ -95,7 +64,7 @@ fn a_limit_that_the_user_may_not_set_is_an_error() {
     }
     let bundle = bundle("true").set("/linux/resources/pids/limit", json!(10));
     bundle.write();
-    let run = call(&bundle, &["run", &bundle.id]);
+    let run = bundle.call_detached(&["run", &bundle.id]);
     assert!(run.code == 1 && run.err.contains("pids.max"), "{run:?}");
     bundle.assert_nothing_left();
 }
@@ -167,28 +136,28 @@ fn every_command_of_an_ordinary_user_acts_or_says_what_it_cannot() {
     }
     let bundle = bundle("sleep 1000");
     let id = bundle.id.as_str();
-    call(&bundle, &["run", "-d", id]).ok();
-    let state: serde_json::Value = serde_json::from_str(&call(&bundle, &["state", id]).ok()).unwrap();
+    bundle.call_detached(&["run", "-d", id]).ok();
+    let state: serde_json::Value = serde_json::from_str(&bundle.call_detached(&["state", id]).ok()).unwrap();
     assert_eq!(state["status"], "running");
-    assert_eq!(call(&bundle, &["list", "-q"]).ok(), format!("{id}\n"));
+    assert_eq!(bundle.call_detached(&["list", "-q"]).ok(), format!("{id}\n"));
     // Without a cgroup there is nothing to freeze, to limit or to count in.
     for words in [&["pause", id][..], &["update", "--pids-limit", "5", id], &["ps", id], &["resume", id]] {
-        let said = call(&bundle, words);
+        let said = bundle.call_detached(words);
         let one = said.err.lines().filter(|line| line.starts_with("mocker-runtime: ")).count();
         assert_eq!((said.code, one), (1, 1), "{words:?}: {said:?}");
     }
     let stats: serde_json::Value =
-        serde_json::from_str(&call(&bundle, &["events", "--stats", id]).ok()).unwrap();
+        serde_json::from_str(&bundle.call_detached(&["events", "--stats", id]).ok()).unwrap();
     assert_eq!(stats["data"]["memory"], json!({}), "{stats}");
-    assert_eq!(call(&bundle, &["exec", "--user", "0:0", "--cwd", "/bin", id, "pwd"]).ok(), "/bin\n");
+    assert_eq!(bundle.call_detached(&["exec", "--user", "0:0", "--cwd", "/bin", id, "pwd"]).ok(), "/bin\n");
     let later = json!([{ "destination": "/late", "type": "tmpfs", "source": "tmpfs", "options": [] }]);
     fs::write(bundle.path().join("later.json"), later.to_string()).unwrap();
-    call(&bundle, &["mounts", "add", id, "later.json"]).ok();
-    assert!(call(&bundle, &["exec", id, "cat", "/proc/mounts"]).ok().contains(" /late "));
-    call(&bundle, &["mounts", "remove", id, "later.json"]).ok();
-    call(&bundle, &["kill", "--all", id, "KILL"]).ok();
+    bundle.call_detached(&["mounts", "add", id, "later.json"]).ok();
+    assert!(bundle.call_detached(&["exec", id, "cat", "/proc/mounts"]).ok().contains(" /late "));
+    bundle.call_detached(&["mounts", "remove", id, "later.json"]).ok();
+    bundle.call_detached(&["kill", "--all", id, "KILL"]).ok();
     bundle.wait_for("stopped");
-    call(&bundle, &["delete", id]).ok();
-    call(&bundle, &["delete", "--force", id]).ok();
+    bundle.call_detached(&["delete", id]).ok();
+    bundle.call_detached(&["delete", "--force", id]).ok();
     bundle.assert_nothing_left();
 }

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{Bundle, Call, RUNTIME};
+use common::{Call, Caller, RUNTIME};
 use conformance::host::{Need, on_path, skip};
 use serde_json::{Value, json};
 
@@ -38,20 +38,21 @@ fn the_document_is_runcs_but_for_the_version() {
 
 #[test]
 fn what_is_written_runs() {
-    if skip("what_is_written_runs", Need::Root) {
-        return;
+    for caller in Caller::all("what_is_written_runs") {
+        let mut bundle = caller.bundle(&["true"]);
+        let flag: &[&str] = if caller == Caller::User { &["--rootless"] } else { &[] };
+        assert_eq!(bundle.call(&[&["spec"], flag].concat()).ok(), "");
+        bundle.config =
+            serde_json::from_slice(&fs::read(bundle.path().join("config.json")).unwrap()).unwrap();
+        assert_eq!(bundle.config["process"]["args"], json!(["sh"]));
+        let bundle = bundle
+            .set("/process/terminal", json!(false))
+            .set("/process/args", json!(["sh", "-c", "hostname; touch /file || cat /proc/self/cmdline"]));
+        let call = bundle.run();
+        assert!(call.code == 0 && call.out.starts_with("runc\ncat"), "{call:?}");
+        assert!(call.err.contains("Read-only file system"), "{call:?}");
+        bundle.assert_nothing_left();
     }
-    let mut bundle = Bundle::new(&["true"]);
-    assert_eq!(bundle.call(&["spec"]).ok(), "");
-    bundle.config = serde_json::from_slice(&fs::read(bundle.path().join("config.json")).unwrap()).unwrap();
-    assert_eq!(bundle.config["process"]["args"], json!(["sh"]));
-    let bundle = bundle
-        .set("/process/terminal", json!(false))
-        .set("/process/args", json!(["sh", "-c", "hostname; touch /file || cat /proc/self/cmdline"]));
-    let call = bundle.run();
-    assert!(call.code == 0 && call.out.starts_with("runc\ncat"), "{call:?}");
-    assert!(call.err.contains("Read-only file system"), "{call:?}");
-    bundle.assert_nothing_left();
 }
 
 #[test]

@@ -6,36 +6,35 @@ mod common;
 
 use std::fs;
 
-use common::Bundle;
-use conformance::host::{Need, skip};
+use common::Caller;
 
 #[test]
 fn start_is_for_created_containers_only() {
-    if skip("start_is_for_created_containers_only", Need::Root) {
-        return;
+    for caller in Caller::all("start_is_for_created_containers_only") {
+        let bundle = caller.bundle(&["sleep", "1000"]);
+        bundle.start();
+        bundle.call(&["start", &bundle.id]).fails("cannot start an already running container");
+        bundle.call(&["kill", &bundle.id, "9"]).ok();
+        bundle.wait_for("stopped");
+        bundle.call(&["start", &bundle.id]).fails("cannot start a container that has stopped");
     }
-    let bundle = Bundle::new(&["sleep", "1000"]);
-    bundle.start();
-    bundle.call(&["start", &bundle.id]).fails("cannot start an already running container");
-    bundle.call(&["kill", &bundle.id, "9"]).ok();
-    bundle.wait_for("stopped");
-    bundle.call(&["start", &bundle.id]).fails("cannot start a container that has stopped");
 }
 
 #[test]
 fn a_failed_start_says_why_and_the_container_is_stopped() {
-    if skip("a_failed_start_says_why_and_the_container_is_stopped", Need::Root) {
-        return;
+    for caller in Caller::all("a_failed_start_says_why_and_the_container_is_stopped") {
+        let bundle = caller.bundle(&["/bin/garbage"]);
+        let file = bundle.rootfs("bin/garbage");
+        fs::write(&file, "no program").unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        bundle.create().ok();
+        let want = format!(
+            "start container {}: run the program: exec: \"/bin/garbage\": Exec format error",
+            bundle.id
+        );
+        bundle.call(&["start", &bundle.id]).fails(&want);
+        bundle.wait_for("stopped");
+        bundle.call(&["delete", &bundle.id]).ok();
+        bundle.assert_nothing_left();
     }
-    let bundle = Bundle::new(&["/bin/garbage"]);
-    let file = bundle.rootfs("bin/garbage");
-    fs::write(&file, "no program").unwrap();
-    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    bundle.create().ok();
-    let want =
-        format!("start container {}: run the program: exec: \"/bin/garbage\": Exec format error", bundle.id);
-    bundle.call(&["start", &bundle.id]).fails(&want);
-    bundle.wait_for("stopped");
-    bundle.call(&["delete", &bundle.id]).ok();
-    bundle.assert_nothing_left();
 }

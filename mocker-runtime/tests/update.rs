@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use common::{Bundle, Call};
+use common::{Bundle, Call, Caller};
 use conformance::host::{Need, skip};
 use serde_json::{Value, json};
 
@@ -50,10 +50,12 @@ const FLAGS: [([&str; 2], [&str; 3], [&str; 3]); 15] = [
 ];
 
 /// A running container in a cgroup that no other test uses.
-fn running() -> Bundle {
-    let bundle = Bundle::new(&["sleep", "1000"]);
-    let path = format!("/{}", bundle.id);
-    let bundle = bundle.set("/linux/cgroupsPath", json!(path));
+fn running(caller: Caller) -> Bundle {
+    let mut bundle = caller.with_cgroup(&["sleep", "1000"]);
+    if caller == Caller::Root {
+        let path = format!("/{}", bundle.id);
+        bundle = bundle.set("/linux/cgroupsPath", json!(path));
+    }
     bundle.start();
     bundle
 }
@@ -62,7 +64,7 @@ fn running() -> Bundle {
 fn file(bundle: &Bundle, controller: &str, name: &str) -> PathBuf {
     let root = PathBuf::from("/sys/fs/cgroup");
     let mount = if Need::CgroupV2.is_met() { root } else { root.join(controller) };
-    mount.join(&bundle.id).join(name)
+    bundle.tree.as_ref().map_or(mount, |tree| tree.dir(controller)).join(&bundle.id).join(name)
 }
 
 fn read(bundle: &Bundle, controller: &str, name: &str) -> String {
@@ -88,7 +90,7 @@ fn every_flag_reaches_the_file_of_its_version() {
     if skip(test, Need::Root) {
         return;
     }
-    let bundle = running();
+    let bundle = running(Caller::Root);
     for ([flag, value], version_1, version_2) in FLAGS {
         let [controller, name, want] = if Need::CgroupV2.is_met() { version_2 } else { version_1 };
         if skip(test, Need::Controller(controller)) {
@@ -106,7 +108,7 @@ fn memory_and_swap_grow_and_shrink_in_one_call() {
     if skip("memory_and_swap_grow_and_shrink_in_one_call", Need::Root) {
         return;
     }
-    let bundle = running();
+    let bundle = running(Caller::Root);
     for (limit, swap) in [(64, 96), (256, 512), (48, 60), (100, 100)] {
         let resources = json!({ "memory": { "limit": limit << 20, "swap": swap << 20 } });
         update(&bundle, &resources).ok();
@@ -129,40 +131,38 @@ fn memory_and_swap_grow_and_shrink_in_one_call() {
 
 #[test]
 fn a_paused_container_gets_its_limits_from_a_file_and_stays_paused() {
-    if skip("a_paused_container_gets_its_limits_from_a_file_and_stays_paused", Need::Root) {
-        return;
+    for caller in Caller::all("a_paused_container_gets_its_limits_from_a_file_and_stays_paused") {
+        let bundle = running(caller);
+        bundle.call(&["pause", &bundle.id]).ok();
+        let resources = json!({ "pids": { "limit": 31 }, "cpu": { "shares": 1024 }, "unknown": 1 });
+        fs::write(bundle.path().join("limits.json"), resources.to_string()).unwrap();
+        bundle.call(&["update", "-r", "limits.json", "--pids-limit", "7", &bundle.id]).ok();
+        assert_eq!(read(&bundle, "pids", "pids.max"), "31");
+        assert_eq!(bundle.status(), "paused");
+        bundle.call(&["resume", &bundle.id]).ok();
     }
-    let bundle = running();
-    bundle.call(&["pause", &bundle.id]).ok();
-    let resources = json!({ "pids": { "limit": 31 }, "cpu": { "shares": 1024 }, "unknown": 1 });
-    fs::write(bundle.path().join("limits.json"), resources.to_string()).unwrap();
-    bundle.call(&["update", "-r", "limits.json", "--pids-limit", "7", &bundle.id]).ok();
-    assert_eq!(read(&bundle, "pids", "pids.max"), "31");
-    assert_eq!(bundle.status(), "paused");
-    bundle.call(&["resume", &bundle.id]).ok();
 }
 
 #[test]
 fn a_value_that_the_kernel_refuses_leaves_all_limits_as_they_were() {
-    if skip("a_value_that_the_kernel_refuses_leaves_all_limits_as_they_were", Need::Root) {
-        return;
+    for caller in Caller::all("a_value_that_the_kernel_refuses_leaves_all_limits_as_they_were") {
+        let bundle = running(caller);
+        bundle.call(&["update", "--pids-limit", "40", "--cpu-share", "300", &bundle.id]).ok();
+        let call = update(&bundle, &json!({ "pids": { "limit": 50 }, "cpu": { "quota": 5, "shares": 900 } }));
+        let (line, name) = match Need::CgroupV2.is_met() {
+            true => ("5 100000", "cpu.max"),
+            false => ("5", "cpu.cfs_quota_us"),
+        };
+        let path = file(&bundle, "cpu", name);
+        call.fails(&format!(
+            "update container {}: write {line:?} to {}: Invalid argument",
+            bundle.id,
+            path.display()
+        ));
+        assert_eq!(read(&bundle, "pids", "pids.max"), "40");
+        let weight = if Need::CgroupV2.is_met() { ("cpu.weight", "39") } else { ("cpu.shares", "300") };
+        assert_eq!(read(&bundle, "cpu", weight.0), weight.1);
     }
-    let bundle = running();
-    bundle.call(&["update", "--pids-limit", "40", "--cpu-share", "300", &bundle.id]).ok();
-    let call = update(&bundle, &json!({ "pids": { "limit": 50 }, "cpu": { "quota": 5, "shares": 900 } }));
-    let (line, name) = match Need::CgroupV2.is_met() {
-        true => ("5 100000", "cpu.max"),
-        false => ("5", "cpu.cfs_quota_us"),
-    };
-    let path = file(&bundle, "cpu", name);
-    call.fails(&format!(
-        "update container {}: write {line:?} to {}: Invalid argument",
-        bundle.id,
-        path.display()
-    ));
-    assert_eq!(read(&bundle, "pids", "pids.max"), "40");
-    let weight = if Need::CgroupV2.is_met() { ("cpu.weight", "39") } else { ("cpu.shares", "300") };
-    assert_eq!(read(&bundle, "cpu", weight.0), weight.1);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_limit_below_what_is_in_use_is_refused_when_it_shall_be_checked() {
     if skip(test, Need::Root) || skip(test, Need::CgroupV2) {
         return;
     }
-    let bundle = running();
+    let bundle = running(Caller::Root);
     let call = update(&bundle, &json!({ "memory": { "limit": 4096, "checkBeforeUpdate": true } }));
     let act = format!("update container {}: memory.limit 4096 is less than the ", bundle.id);
     assert!(call.code == 1 && call.err.contains(&act), "{call:?}");
@@ -211,14 +211,13 @@ fn a_limit_below_what_is_in_use_is_refused_when_it_shall_be_checked() {
 
 #[test]
 fn a_container_that_has_stopped_has_no_limits_to_change() {
-    if skip("a_container_that_has_stopped_has_no_limits_to_change", Need::Root) {
-        return;
+    for caller in Caller::all("a_container_that_has_stopped_has_no_limits_to_change") {
+        let bundle = caller.bundle(&["true"]);
+        bundle.start().wait_for("stopped");
+        bundle
+            .call(&["update", "--pids-limit", "3", &bundle.id])
+            .fails(&format!("update container {}: container not running", bundle.id));
     }
-    let bundle = Bundle::new(&["true"]);
-    bundle.start().wait_for("stopped");
-    bundle
-        .call(&["update", "--pids-limit", "3", &bundle.id])
-        .fails(&format!("update container {}: container not running", bundle.id));
 }
 
 #[test]

@@ -6,17 +6,20 @@
 //! probe exit N               ends with this status
 //! probe pause                stays until it is killed
 //! probe signal               prints `ready`, waits for one signal, prints its name, ends
+//! probe count FILE           sends numbers to itself over TCP, and appends what arrives to FILE
 //! probe hook NAME FILE [N]   as a hook: appends what it was given to FILE as one JSON line, ends with N
 //! ```
 #![expect(clippy::print_stdout, reason = "the report goes to standard output")]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::SigSet;
@@ -37,6 +40,7 @@ fn main() -> Result<ExitCode> {
             std::thread::park();
         },
         ["signal"] => signal()?,
+        ["count", file] => count(file)?,
         ["hook", name, file, rest @ ..] => {
             hook(name, Path::new(file))?;
             return Ok(ExitCode::from(rest.first().map_or(Ok(0), |status| u8::from_str(status))?));
@@ -53,6 +57,22 @@ fn signal() -> Result<()> {
     io::stdout().flush()?;
     println!("{}", all.wait()?);
     io::stdout().flush()?;
+    Ok(())
+}
+
+/// Counts for ever, some times a second.
+fn count(file: &str) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut sender = TcpStream::connect_timeout(&listener.local_addr()?, Duration::from_secs(10))?;
+    let mut receiver = BufReader::new(listener.accept()?.0);
+    let mut file = OpenOptions::new().create(true).append(true).open(file)?;
+    for number in 1_u64.. {
+        sender.write_all(format!("{number}\n").as_bytes())?;
+        let mut line = String::new();
+        receiver.read_line(&mut line)?;
+        file.write_all(line.as_bytes())?;
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
     Ok(())
 }
 

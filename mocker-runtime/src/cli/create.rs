@@ -95,14 +95,19 @@ impl Setup {
         }
     }
 
+    pub(super) fn keyring(&self) -> Keyring {
+        if self.no_new_keyring { Keyring::Inherited } else { Keyring::New }
+    }
+
     /// Opens what the flags name.
     pub(super) fn options(self, until: Until, notify: Notify) -> Result<Options> {
+        let keyring = self.keyring();
         Ok(Options {
             console: self.console_socket.as_deref().map(fd::connect).transpose()?,
             pid_file: absolute(self.pid_file)?,
             pidfd_socket: self.pidfd_socket.as_deref().map(fd::connect).transpose()?,
             preserve_fds: descriptors::listening() + self.preserve_fds,
-            keyring: if self.no_new_keyring { Keyring::Inherited } else { Keyring::New },
+            keyring,
             switch: if self.no_pivot { Switch::Move } else { Switch::Pivot },
             notify,
             until,

@@ -11,7 +11,6 @@ use crate::container::id::ContainerId;
 use crate::container::wait::{Console, Signals};
 use crate::container::{Container, Root, wait};
 use crate::error::{Error, Result, WhileDoing};
-use crate::init::Keyring;
 use crate::plan::process::{self, Process};
 use crate::sys::{fd, signal};
 
@@ -123,7 +122,6 @@ impl Exec {
             pid_file: absolute(self.pid_file)?,
             pidfd_socket: self.pidfd_socket.as_deref().map(fd::connect).transpose()?,
             preserve_fds: descriptors::listening() + self.preserve_fds,
-            keyring: Keyring::New,
             cgroups: sub_cgroups(&self.cgroup)?,
             paused: if self.ignore_paused { Paused::Enter } else { Paused::Refuse },
         };

@@ -1,4 +1,7 @@
 //! `restore`: a container from the images of a checkpoint.
+//!
+//! Of the flags that it shares with `create`, `--preserve-fds` and `--no-pivot` change nothing, as under runc: the
+//! program has the descriptors that it was saved with, and how the root changes is criu's affair.
 
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -14,7 +17,6 @@ use crate::container::restore::Options;
 use crate::container::wait::{Console, Signals, subreaper};
 use crate::container::{Root, wait};
 use crate::error::Result;
-use crate::log;
 use crate::plan::cgroup::Driver;
 use crate::sys::fd;
 
@@ -55,14 +57,12 @@ impl Restore {
         if self.detach {
             self.setup.check_detached(&plan)?;
         }
-        if self.setup.preserve_fds > 0 {
-            log::warn("--preserve-fds changes nothing at a restore: a program has what it was saved with");
-        }
         let signals = (!self.detach).then(Signals::catch).transpose()?;
         if !self.detach && !self.no_subreaper {
             subreaper()?;
         }
         let mut options = Options {
+            keyring: self.setup.keyring(),
             console: self.setup.console_socket.as_deref().map(fd::connect).transpose()?,
             outlets: Outlets {
                 pid_file: absolute(self.setup.pid_file)?,

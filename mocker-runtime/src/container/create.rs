@@ -125,6 +125,7 @@ impl Creation<'_> {
         init::check_all_labels(self.plan)?;
         let root = source::open_root(self.plan)?;
         let mut record = self.record(Cgroup::locate(&self.plan.cgroup, self.id.as_str())?);
+        record.keyring = options.keyring;
         record.root_mount = root.as_ref().map(|root| mount::number(root.as_fd())).transpose()?;
         record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
         let hooked = Rc::new(Cell::new(false));
@@ -192,6 +193,7 @@ impl Creation<'_> {
                 None => stdio::own(),
             },
             restored: false,
+            keyring: init::Keyring::New,
         }
     }
 

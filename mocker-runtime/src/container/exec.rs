@@ -29,7 +29,6 @@ pub(crate) struct Options {
     /// Gets a handle on the process
     pub(crate) pidfd_socket: Option<std::os::fd::OwnedFd>,
     pub(crate) preserve_fds: u32,
-    pub(crate) keyring: Keyring,
     /// Below the container's cgroup: controller (empty for all) and path
     pub(crate) cgroups: Vec<(String, String)>,
     pub(crate) paused: Paused,
@@ -69,7 +68,7 @@ impl Container {
         let settings = Settings {
             console: options.console,
             preserve_fds: options.preserve_fds,
-            keyring: (options.keyring == Keyring::New).then(|| self.id.to_string()),
+            keyring: (record.keyring == Keyring::New).then(|| self.id.to_string()),
         };
         let init_pid = record.init.map_or(0, |init| init.pid);
         let state = record.state(status);

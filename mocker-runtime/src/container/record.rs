@@ -13,6 +13,7 @@ use super::status::Status;
 use crate::bundle::config::Hooks;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result, WhileDoing};
+use crate::init::Keyring;
 
 const FILE: &str = "state.json";
 const FRESH: &str = "state.json.new";
@@ -47,6 +48,9 @@ pub(crate) struct Record {
     /// Whether it came from a checkpoint: criu gives it a time namespace
     #[serde(default)]
     pub(crate) restored: bool,
+    /// Whether what enters it later gets its keyring too
+    #[serde(default)]
+    pub(crate) keyring: Keyring,
 }
 
 /// Init, so that no other process can be taken for it.

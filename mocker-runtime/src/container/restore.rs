@@ -18,6 +18,7 @@ use crate::cgroup::{Cgroup, Placeholder};
 use crate::checkpoint::restore::{self, Moment, Restore, Subject};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
+use crate::init::Keyring;
 use crate::log;
 use crate::plan::Plan;
 use crate::sys::{proc, signal};
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     /// Gets the master of the container's terminal
     pub(crate) console: Option<OwnedFd>,
     pub(crate) outlets: Outlets,
+    /// The restored processes have the caller's in any case; this is for those that enter later
+    pub(crate) keyring: Keyring,
 }
 
 impl Root {
@@ -50,6 +53,7 @@ impl Creation<'_> {
         let mut record = self.record(Cgroup::locate(&self.plan.cgroup, self.id.as_str())?);
         record.rdt = self.plan.rdt.as_ref().map(|rdt| Group::locate(rdt, self.id.as_str())).transpose()?;
         record.restored = true;
+        record.keyring = options.keyring;
         let hooked = Rc::new(Cell::new(false));
         let mut undo = Undo::default();
         let (home, placeholder) = self.begin(&mut record, None, &hooked, &mut undo)?;

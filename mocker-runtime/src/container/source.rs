@@ -8,11 +8,12 @@ use rustix::fs::OFlags;
 
 use super::ids;
 use crate::abi::{Attr, Reach};
-use crate::error::{Error, Result, WhileDoing};
+use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::init::clone_source;
 use crate::plan::Plan;
 use crate::plan::ids::Maps;
 use crate::plan::mounts::{Idmap, Link, What};
+use crate::sync::{self, End};
 use crate::sys::clone::{self, Side};
 use crate::sys::{fd, mount, path, signal};
 
@@ -30,7 +31,49 @@ pub(super) fn open(plan: &Plan) -> Result<Sources> {
 
 /// Opens all, for a process that will see none of the host's paths.
 pub(super) fn open_all(plan: &Plan) -> Result<Sources> {
-    open_some(plan, true)
+    let binds = plan.mounts.iter().any(|mount| matches!(mount.what, What::Bind { .. }));
+    match binds && !rustix::process::geteuid().is_root() {
+        true => open_as_user(plan),
+        false => open_some(plan, true),
+    }
+}
+
+/// A source's place in the plan, with its descriptor; None after the last.
+type Answer = std::result::Result<Option<usize>, Error>;
+
+/// An ordinary user may copy mounts in a mount namespace of their own only: a process in one opens them.
+fn open_as_user(plan: &Plan) -> Result<Sources> {
+    let (ours, theirs) = sync::pair()?;
+    match clone::clone3((libc::CLONE_NEWUSER | libc::CLONE_NEWNS) as u64, None)? {
+        Side::Parent(child) => {
+            drop(theirs);
+            let sources = receive_all(&ours);
+            signal::reap(child.pidfd.as_fd())?;
+            sources
+        }
+        Side::Child => {
+            drop(ours);
+            let opened = |at: &usize| -> Answer { Ok(Some(*at)) };
+            let sent = open_some(plan, true).and_then(|sources| {
+                sources.iter().try_for_each(|(at, tree)| theirs.send_with(&opened(at), tree))
+            });
+            // If this cannot be said either, the parent sees the end.
+            theirs.send(&Answer::from(sent.map(|()| None))).ok();
+            clone::exit_now(0)
+        }
+    }
+}
+
+fn receive_all(from: &End) -> Result<Sources> {
+    let mut sources = Sources::new();
+    loop {
+        match from.receive_all::<Answer>()? {
+            Some((Ok(Some(at)), Some(tree))) => drop(sources.insert(at, tree)),
+            Some((Ok(None), _)) => return Ok(sources),
+            Some((Err(error), _)) => return Err(error),
+            _ => return Err(Error::new(Kind::Internal, "the process that opens the sources died")),
+        }
+    }
 }
 
 fn open_some(plan: &Plan, ahead: bool) -> Result<Sources> {

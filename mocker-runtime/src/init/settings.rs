@@ -23,7 +23,8 @@ pub(super) fn names(init: &mut Init<'_>) -> Result<()> {
 }
 
 impl Task<'_> {
-    /// runc calls it `_ses.ID`; kernels without keys have none to protect.
+    /// runc calls it `_ses.ID`, by which what enters the container later finds it; kernels without keys have none
+    /// to protect.
     pub(super) fn join_keyring(&mut self) -> Result<()> {
         let Some(id) = &self.keyring else { return Ok(()) };
         let name = std::ffi::CString::new(format!("_ses.{id}")).unwrap_or_default();
@@ -31,9 +32,9 @@ impl Task<'_> {
         if let Some(label) = &self.process.selinux {
             self.proc.write_self("attr/keycreate", label)?;
         }
-        match ids::new_session_keyring(&name) {
+        match ids::join_session_keyring(&name) {
             Err(error) if error.is_errno(rustix::io::Errno::NOSYS) => {}
-            result => result?,
+            keyring => ids::let_user_find(keyring?)?,
         }
         self.process.selinux.as_ref().map_or(Ok(()), |_| self.proc.write_self("attr/keycreate", "\n"))
     }

@@ -65,13 +65,24 @@ pub(crate) fn raise_ambient(capability: u32) -> Result<()> {
         .while_doing(|| format!("raise ambient capability {capability}"))
 }
 
-/// A session keyring of its own, so that the container does not see the caller's keys.
-pub(crate) fn new_session_keyring(name: &std::ffi::CStr) -> Result<()> {
+/// A session keyring of its own, so that the container does not see the caller's keys; or the one of that name, if
+/// it lets its user find it.
+pub(crate) fn join_session_keyring(name: &std::ffi::CStr) -> Result<i64> {
     const JOIN_SESSION_KEYRING: libc::c_int = 1;
     // SAFETY: the name is a C string that the kernel copies.
     check(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, name.as_ptr(), 0, 0, 0) })
-        .map(drop)
         .while_doing(|| format!("join the session keyring {name:?}"))
+}
+
+/// Lets a keyring's user find it by its name, beyond what the kernel gives a new one (linux/key.h).
+pub(crate) fn let_user_find(keyring: i64) -> Result<()> {
+    const SETPERM: libc::c_int = 5;
+    const NEW: u32 = 0x3f13_0000;
+    const USER_SEARCH: u32 = 0x0008_0000;
+    // SAFETY: it takes numbers.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, SETPERM, keyring, NEW | USER_SEARCH, 0, 0) })
+        .map(drop)
+        .while_doing(|| format!("set the permissions of keyring {keyring}"))
 }
 
 /// personality(2).

@@ -16,6 +16,18 @@ use super::check;
 use crate::abi::{Attr, Parameter, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
 
+/// The newest call that no container can do without: where it is, all the others are.
+pub(crate) fn check_kernel() -> Result<()> {
+    // SAFETY: without a structure there is nothing to read, which a kernel that has the call refuses.
+    let result = check(unsafe { libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0, 0, 0) });
+    match result {
+        Err(Errno::NOSYS) => Err(Error::unsupported(
+            "mount_setattr: Function not implemented: Linux 5.12 is the oldest that will do",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Changes the attributes of the mount that `mount` is the root of.
 pub(crate) fn set_attr(mount: BorrowedFd<'_>, attr: &Attr, reach: Reach) -> Result<()> {
     set_attr_at(mount, c"", attr, reach)

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test executable uses its own part of this")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its set-up fails")]
 
+mod caller;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
@@ -13,6 +15,9 @@ use std::time::Duration;
 
 use conformance::host;
 use serde_json::{Value, json};
+
+#[allow(unused_imports, reason = "each test executable uses its own part of this")]
+pub(crate) use caller::{Caller, USER};
 
 /// The program under test.
 pub(crate) const RUNTIME: &str = env!("CARGO_BIN_EXE_mocker-runtime");
@@ -30,6 +35,10 @@ pub(crate) struct Bundle {
     dir: tempfile::TempDir,
     pub(crate) id: String,
     pub(crate) config: Value,
+    /// Whether an ordinary user calls the runtime
+    user: bool,
+    /// Cgroups that the user may use
+    pub(crate) tree: Option<caller::Tree>,
 }
 
 /// What a call came to.
@@ -82,7 +91,8 @@ impl Bundle {
         }
         let id = format!("test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let args: Vec<String> = args.iter().map(|word| (*word).to_owned()).collect();
-        Self { dir, id, config: conformance::bundle::usual_config(&args) }
+        let config = conformance::bundle::usual_config(&args);
+        Self { dir, id, config, user: false, tree: None }
     }
 
     /// A bundle whose program is a line for the shell.
@@ -129,12 +139,15 @@ impl Bundle {
     /// Writes config.json.
     pub(crate) fn write(&self) -> &Self {
         fs::write(self.path().join("config.json"), self.config.to_string()).unwrap();
+        if self.user {
+            give(self.path(), USER);
+        }
         self
     }
 
     /// A call of the runtime, not made yet.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(RUNTIME);
+        let mut command = if self.user { self.program_of_user() } else { Command::new(RUNTIME) };
         command
             .arg("--root")
             .arg(self.state_root())
@@ -249,4 +262,17 @@ pub(crate) fn find_dirs(below: &Path, name: &str) -> Vec<PathBuf> {
 /// A mount for `Bundle::mount`.
 pub(crate) fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Value {
     json!({ "destination": destination, "type": kind, "source": source, "options": options })
+}
+
+/// A disk of this machine, as `major:minor`.
+pub(crate) fn disk() -> (u64, u64) {
+    let device = fs::read_dir("/sys/block").unwrap().flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().unwrap();
+        let size: u64 = fs::read_to_string(entry.path().join("size")).ok()?.trim().parse().ok()?;
+        let real = size > 0 && !["loop", "ram", "zram"].iter().any(|kind| name.starts_with(kind));
+        real.then(|| fs::read_to_string(entry.path().join("dev")).unwrap())
+    });
+    let text = device.unwrap();
+    let (major, minor) = text.trim().split_once(':').unwrap();
+    (major.parse().unwrap(), minor.parse().unwrap())
 }

@@ -197,7 +197,32 @@ pub(crate) fn properties(writes: &[Write]) -> Vec<Property> {
         }
     }
     out.extend(bandwidth(writes));
+    out.extend(throttles(writes));
     out
+}
+
+/// What io.max calls a throttle, and systemd.
+const THROTTLES: [(&str, &str); 4] = [
+    ("rbps", "IOReadBandwidthMax"),
+    ("wbps", "IOWriteBandwidthMax"),
+    ("riops", "IOReadIOPSMax"),
+    ("wiops", "IOWriteIOPSMax"),
+];
+
+/// Lines `8:0 rbps=1048576 wiops=max` for io.max. systemd takes a device by a path, under which udev has it.
+fn throttles(writes: &[Write]) -> Vec<Property> {
+    let lines = || writes.iter().filter(|write| write.file == "io.max").flat_map(|write| write.value.lines());
+    let entry = |line: &str, key: &str| {
+        let (device, rest) = line.trim().split_once(' ')?;
+        let value = rest.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))?;
+        let path = Value::Str(format!("/dev/block/{device}"));
+        Some(Value::Struct(vec![path, Value::U64(parse_number(value)?)]))
+    };
+    let property = |(key, name): &(&str, &str)| {
+        let entries: Vec<Value> = lines().filter_map(|line| entry(line, key)).collect();
+        (!entries.is_empty()).then(|| Property::new(name, Value::Array("(st)".to_owned(), entries)))
+    };
+    THROTTLES.iter().filter_map(property).collect()
 }
 
 /// A number as the kernel reads it: `max`, `-1`, or with K, M or G.
@@ -392,10 +417,24 @@ mod tests {
             assert_eq!(properties(&[write(file, value)]), [Property::new(name, want)], "{file}={value}");
         }
         for (file, value) in
-            [("io.max", "8:0 rbps=5"), ("io.weight", "8:0 50"), ("cpuset.cpus", "x"), ("cpu.max.burst", "0")]
+            [("io.max", "8:0"), ("io.weight", "8:0 50"), ("cpuset.cpus", "x"), ("cpu.max.burst", "0")]
         {
             assert_eq!(properties(&[write(file, value)]), [], "{file}={value}");
         }
+    }
+
+    #[test]
+    fn throttles_name_the_device_by_its_number() {
+        let entry = |device: &str, rate| {
+            Value::Struct(vec![Value::Str(format!("/dev/block/{device}")), Value::U64(rate)])
+        };
+        let property = |name, entries| Property::new(name, Value::Array("(st)".to_owned(), entries));
+        let lines = [write("io.max", "8:0 rbps=5 wiops=max\n"), write("io.max", "8:16 rbps=6")];
+        let want = [
+            property("IOReadBandwidthMax", vec![entry("8:0", 5), entry("8:16", 6)]),
+            property("IOWriteIOPSMax", vec![entry("8:0", u64::MAX)]),
+        ];
+        assert_eq!(properties(&lines), want);
     }
 
     #[test]
