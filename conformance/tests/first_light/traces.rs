@@ -1,21 +1,23 @@
 //! What a container can leave on a machine: mounts, cgroups, network namespaces, processes.
 //!
-//! Other tests may run at the same time: what appeared during a test and is ours or goes away soon is not
-//! a trace, so the proof waits for what is new to vanish.
+//! Other tests may run at the same time: what appeared during a test and goes away soon is not a trace, so the
+//! proof waits for what is new to vanish. Of the machine's processes only those count that these tests began: all orphans
+//! among them fall to this process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use conformance::host::wait_until;
+use conformance::host::{become_reaper, wait_until};
 
 /// The machine before a test.
 pub(crate) struct Traces(BTreeSet<String>);
 
 impl Traces {
     pub(crate) fn now() -> Result<Self> {
+        become_reaper()?;
         Ok(Self(snapshot()?))
     }
 
@@ -41,11 +43,13 @@ fn snapshot() -> Result<BTreeSet<String>> {
         all.extend(names.flatten().map(|name| format!("network namespace {}", name.path().display())));
     }
     let ours = fs::read_link("/proc/self/ns/pid")?;
+    let parents = parents()?;
     let left = processes()?.into_iter().filter(|process| {
-        process.is_of("mocker-runtime")
-            || process.is_of("mocker-image")
-            || process.link("root").is_some_and(|root| root != Path::new("/"))
-            || process.link("ns/pid").is_some_and(|theirs| theirs != ours)
+        is_below_us(&process.pid, &parents)
+            && (process.is_of("mocker-runtime")
+                || process.is_of("mocker-image")
+                || process.link("root").is_some_and(|root| root != Path::new("/"))
+                || process.link("ns/pid").is_some_and(|theirs| theirs != ours))
     });
     all.extend(left.map(|process| format!("process {} {}", process.pid, process.line)));
     Ok(all)
@@ -76,6 +80,22 @@ impl Process {
     fn link(&self, name: &str) -> Option<PathBuf> {
         fs::read_link(format!("/proc/{}/{name}", self.pid)).ok()
     }
+}
+
+/// Each living process's parent.
+fn parents() -> Result<BTreeMap<String, String>> {
+    let stats = fs::read_dir("/proc")?.flatten().filter_map(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let mut words = stat.rsplit_once(") ")?.1.split(' ');
+        let (state, parent) = (words.next()?, words.next()?);
+        (state != "Z").then(|| (entry.file_name().to_string_lossy().into_owned(), parent.to_owned()))
+    });
+    Ok(stats.collect())
+}
+
+fn is_below_us(pid: &str, parents: &BTreeMap<String, String>) -> bool {
+    let us = std::process::id().to_string();
+    std::iter::successors(parents.get(pid), |parent| parents.get(*parent)).any(|parent| *parent == us)
 }
 
 /// All processes that this PID namespace sees.
