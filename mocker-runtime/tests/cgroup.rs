@@ -78,6 +78,11 @@ fn a_container_over_its_memory_is_killed() {
     let call = bundle.run();
     assert!(!call.out.contains("survived"), "{call:?}");
     bundle.assert_nothing_left();
+    // init itself, whose end is the container's
+    let bundle = Bundle::new(&["busybox", "tail", "-c", "60000000", "/dev/zero"])
+        .set("/linux/resources/memory", json!({ "limit": 20_000_000, "swap": 20_000_000 }));
+    assert_eq!(bundle.run().code, 137);
+    bundle.assert_nothing_left();
 }
 
 #[test]
@@ -141,5 +146,14 @@ fn a_limit_that_the_host_cannot_apply_names_controller_and_file() {
     // where there is a controller, it is the device that is not there
     let word = if Need::Controller("rdma").is_met() { "No such device" } else { "controller \"rdma\"" };
     assert!(call.err.contains("rdma.max") && call.err.contains(word), "{:?} {call:?}", cgroup());
+    bundle.assert_nothing_left();
+    if !Need::CgroupV2.is_met() {
+        return;
+    }
+    // and so with what only processors of some makers have
+    let bundle = Bundle::new(&["true"]).set("/linux/resources/unified", json!({ "misc.max": "tea 1" }));
+    let call = bundle.run();
+    let word = if Need::Controller("misc").is_met() { "Invalid argument" } else { "controller \"misc\"" };
+    assert!(call.code == 1 && call.err.contains("misc.max") && call.err.contains(word), "{call:?}");
     bundle.assert_nothing_left();
 }

@@ -90,6 +90,7 @@ fn rows_1() -> Vec<Row> {
         row(json!({ "cpu": { "quota": 20_000, "burst": 1000 } }), "cpu", "cpu.cfs_burst_us", "1000"),
         row(json!({ "cpu": { "idle": 1 } }), "cpu", "cpu.idle", "1"),
         row(json!({ "cpu": { "realtimePeriod": 500_000 } }), "cpu", "cpu.rt_period_us", "500000"),
+        row(json!({ "cpu": { "realtimeRuntime": 10_000 } }), "cpu", "cpu.rt_runtime_us", "10000"),
         row(json!({ "cpu": { "cpus": "0" } }), "cpuset", "cpuset.cpus", "0"),
         row(json!({ "cpu": { "mems": "0" } }), "cpuset", "cpuset.mems", "0"),
         row(json!({ "pids": { "limit": 23 } }), "pids", "pids.max", "23"),

@@ -300,7 +300,12 @@ fn a_path_of_another_form_is_refused_and_without_the_flag_any_path_is_one() {
     call(&bundle, &["run", &bundle.id]).fails(
         "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"/a/b\" instead",
     );
+    // runc asks systemd for it, which starts no slice with a process in it
     let name = bundle.id.clone();
+    let bundle = bundle.set("/linux/cgroupsPath", json!(format!("a.slice:b:{name}.slice")));
+    call(&bundle, &["run", &bundle.id]).fails(&format!(
+        "linux.cgroupsPath \"a.slice:b:{name}.slice\" asks for a slice, and only a scope can hold a container"
+    ));
     let bundle = bundle.set("/linux/cgroupsPath", json!(format!("a.slice:b:{name}")));
     bundle.create().ok();
     let found = common::find_dirs(Path::new("/sys/fs/cgroup"), &format!("a.slice:b:{name}"));

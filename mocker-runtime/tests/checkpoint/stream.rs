@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use conformance::host::{self, Need, skip, wait_until};
 use serde_json::json;
 
-use super::common::{Bundle, LIMIT, RUNTIME};
+use super::common::{Bundle, LIMIT, RUNTIME, copy_program};
 use super::{COUNTER, counting, lacks, lacks_feature, search};
 
 #[test]
@@ -169,7 +169,7 @@ fn a_tcp_connection_goes_on_in_a_network_namespace_that_stayed() {
     // not busybox: some kernels interrupt a waiting nc, which ends then
     let bundle = Bundle::new(&["/probe", "count", "/got"]);
     let bundle = bundle.set("/linux/namespaces/1/path", json!(network.path()));
-    fs::copy(host::program("probe"), bundle.rootfs("probe")).unwrap();
+    copy_program(&host::program("probe"), &bundle.rootfs("probe"));
     let ours = bundle.ours().start();
     let got = || fs::read_to_string(bundle.rootfs("got")).unwrap_or_default();
     wait_until(LIMIT, "the first line", || got().contains('\n')).unwrap();

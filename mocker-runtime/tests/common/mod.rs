@@ -85,7 +85,7 @@ impl Bundle {
         let bin = dir.path().join("rootfs/bin");
         fs::create_dir_all(&bin).unwrap();
         let busybox = host::on_path("busybox").expect("package busybox-static is installed");
-        fs::copy(busybox, bin.join("busybox")).unwrap();
+        copy_program(&busybox, &bin.join("busybox"));
         for applet in APPLETS {
             symlink("busybox", bin.join(applet)).unwrap();
         }
@@ -237,12 +237,17 @@ pub(crate) fn give(path: &Path, user: u32) {
     }
 }
 
-/// Puts a copy of the program where anybody can run it. Another process writes it: a file that this one has open for
-/// writing could be inherited by a child of another test's, and be busy.
+/// Puts a copy of the runtime where anybody can run it.
 pub(crate) fn copy_runtime(to: &Path) {
     if !fs::exists(to).unwrap() {
-        assert!(Command::new("cp").arg(RUNTIME).arg(to).status().unwrap().success());
+        copy_program(Path::new(RUNTIME), to);
     }
+}
+
+/// By a process of its own: what this one has open for writing, a child of another test's could inherit, and the
+/// program be busy.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
 }
 
 /// Directories of that name.
