@@ -22,6 +22,7 @@ mod spelling;
 mod start;
 mod state;
 mod update;
+mod usage;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -134,6 +135,7 @@ enum Command {
     Start(start::Start),
     State(state::State),
     Update(update::Update),
+    Usage(usage::Usage),
 }
 
 impl Command {
@@ -207,6 +209,7 @@ impl Cli {
             Command::Start(start) => start.run(&root).map(|()| 0),
             Command::State(state) => state.run(&root).map(|()| 0),
             Command::Update(update) => update.run(&root).map(|()| 0),
+            Command::Usage(usage) => usage.run(&root).map(|()| 0),
         }
     }
 }

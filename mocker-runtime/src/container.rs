@@ -28,6 +28,7 @@ pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod switched;
 mod undo;
+pub(crate) mod usage;
 pub(crate) mod wait;
 mod watch;
 

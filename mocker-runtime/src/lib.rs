@@ -21,6 +21,7 @@ mod rootless;
 mod sealed;
 mod sync;
 mod sys;
+mod time;
 mod user;
 
 pub use cli::main;

@@ -9,9 +9,10 @@ use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::error::{Result, WhileDoing};
+use crate::time;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -162,50 +163,13 @@ impl Log {
 
 impl Format {
     fn line(self, level: Level, message: &str) -> String {
-        let (time, level) = (timestamp(SystemTime::now()), level.as_str());
+        let (time, level) = (time::rfc3339(SystemTime::now()), level.as_str());
         match self {
             Self::Text => format!("time={time:?} level={level} msg={message:?}\n"),
             Self::Json => {
                 let object = serde_json::json!({ "level": level, "msg": message, "time": time });
                 format!("{object}\n")
             }
-        }
-    }
-}
-
-/// RFC 3339 in UTC, to the nanosecond.
-pub(crate) fn timestamp(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days as i64);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let nanos = since.subsec_nanos();
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
-}
-
-/// Days after 1970-01-01 to year, month and day: the years are counted from March, so that the leap day
-/// comes last, in cycles of 400 years of 146,097 days.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468; // from 0000-03-01
-    let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let in_month = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (cycle * 400 + year + carry, month, in_month)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_become_dates_across_leap_years_and_centuries() {
-        for (days, date) in
-            [(0, (1970, 1, 1)), (11_016, (2000, 2, 29)), (11_017, (2000, 3, 1)), (20_779, (2026, 11, 22))]
-        {
-            assert_eq!(civil(days), date);
         }
     }
 }

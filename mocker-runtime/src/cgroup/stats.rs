@@ -198,6 +198,18 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+impl Stats {
+    /// The processor time so far in nanoseconds, where the host counts it.
+    pub(crate) fn cpu_nanoseconds(&self) -> Option<u64> {
+        Some(self.cpu.usage.total).filter(|total| *total > 0)
+    }
+
+    /// The memory that is charged now in bytes, where the host counts it.
+    pub(crate) fn memory_bytes(&self) -> Option<u64> {
+        Some(self.memory.usage.usage).filter(|usage| *usage > 0)
+    }
+}
+
 impl Cgroup {
     /// Reads all numbers that the host has.
     pub(crate) fn stats(&self) -> Stats {

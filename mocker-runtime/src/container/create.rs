@@ -25,12 +25,12 @@ use crate::checkpoint::stdio;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
 use crate::init::{self, Birth, Settings};
-use crate::log;
 use crate::plan::Plan;
 use crate::plan::process::Process;
 use crate::sync::{self, End, FromInit, FromParent};
 use crate::sys::clone::{Child, Side};
 use crate::sys::{clone, fd, mount, proc, signal};
+use crate::{log, time};
 
 /// What the container's program waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +180,7 @@ impl Creation<'_> {
             rdt: None,
             bundle: self.bundle.dir().to_owned(),
             rootfs: self.plan.rootfs.path.clone(),
-            created: log::timestamp(SystemTime::now()),
+            created: time::rfc3339(SystemTime::now()),
             annotations: self.plan.annotations.clone(),
             cgroup,
             hooks: Hooks {

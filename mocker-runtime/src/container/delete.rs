@@ -76,6 +76,9 @@ impl Container {
     pub(super) fn remove_all(&self) -> Result<()> {
         let record = self.record()?;
         record.cgroup.kill_all()?;
+        if let Err(error) = self.note_end(record) {
+            log::warn(&error.to_string());
+        }
         record.remove_places()?;
         remove_home(&self.home)?;
         let state = record.state(Status::Stopped).to_string();

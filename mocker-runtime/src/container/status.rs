@@ -13,6 +13,10 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    /// In the order that a container goes through.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Creating, Self::Created, Self::Running, Self::Paused, Self::Stopped];
+
     /// The specification's word.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
