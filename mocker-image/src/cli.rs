@@ -18,6 +18,7 @@ mod push;
 mod remove;
 mod search;
 mod shape;
+mod sign;
 mod sync;
 mod tag;
 mod tags;
@@ -40,7 +41,7 @@ use crate::progress::Teller;
 use crate::reference::Reference;
 use crate::registry::Settings;
 use crate::store::Store;
-use crate::{home, interrupt, policy};
+use crate::{home, interrupt};
 
 /// Turns registry images into OCI bundles
 #[derive(Debug, Parser)]
@@ -174,6 +175,12 @@ enum Command {
     Remove(remove::Remove),
     /// Free what no image of the store needs
     Gc(gc::Gc),
+    /// Sign an image at its registry, in cosign's format
+    #[command(visible_alias = "standalone-sign")]
+    Sign(sign::Sign),
+    /// Make a pair of keys to sign with
+    #[command(visible_aliases = ["generate-sigstore-key", "generate-key-pair"])]
+    GenerateKey(sign::GenerateKey),
     /// Check everything in the store, or an image in any place, against its digests
     #[command(visible_alias = "validate")]
     Verify(verify::Verify),
@@ -216,6 +223,8 @@ pub fn main() -> ExitCode {
         Command::Tags(tags) => tags.run(&cli.global),
         Command::Tag(tag) => tag.run(&cli.global),
         Command::Remove(remove) => remove.run(&cli.global),
+        Command::Sign(sign) => sign.run(&cli.global),
+        Command::GenerateKey(generate) => generate.run(&cli.global),
         Command::Gc(gc) => gc.run(&cli.global),
         Command::Verify(verify) => verify.run(&cli.global),
         Command::Login(login) => login.run(&cli.global),
@@ -232,14 +241,6 @@ pub fn main() -> ExitCode {
 }
 
 impl Global {
-    /// An error unless the policy lets images of this place in.
-    fn allow(&self, place: &Place) -> Result<()> {
-        match self.insecure_policy {
-            true => Ok(()),
-            false => policy::allow(place, self.policy.as_deref()),
-        }
-    }
-
     fn root(&self) -> Result<PathBuf> {
         self.root.clone().map_or_else(home::store, Ok)
     }

@@ -5,10 +5,11 @@
 //! DIR/manifest.json      the manifest or the index
 //! DIR/<hex>.manifest.json   a manifest that the index names
 //! DIR/<hex>              a blob; sha512's as sha512-<hex>
+//! DIR/signature-<n>, DIR/<hex>.signature-<n>   what is signed of the manifest, of one that the index names
 //! ```
 
 use std::fs::{DirBuilder, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Blob, DOCUMENT, Descriptor, Document, Put, Sink, Source, Supply, Takes};
 use crate::media::{Family, is_document};
 use crate::place::file;
+use crate::signature::{Signature, attachment};
 
 const VERSION: &str = "Directory Transport Version: 1.1\n";
 
@@ -58,6 +60,23 @@ impl Folder {
         })
     }
 
+    /// A signature's file, counted from 1: the top document's have no digest in their names.
+    fn signature(&self, digest: &Digest, n: usize) -> Result<PathBuf> {
+        let name = match Digest::of(&self.manifest()?) == *digest {
+            true => format!("signature-{n}"),
+            false => format!("{}.signature-{n}", digest.hex()),
+        };
+        Ok(self.dir.join(name))
+    }
+
+    fn manifest(&self) -> Result<Vec<u8>> {
+        let path = self.dir.join("manifest.json");
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(DOCUMENT + 1).read_to_end(&mut bytes));
+        read.while_doing(|| format!("read {}", path.display()))?;
+        Ok(bytes)
+    }
+
     fn child(&self, digest: &Digest) -> PathBuf {
         let path = self.path(digest);
         path.with_file_name(format!("{}.manifest.json", path.file_name().unwrap_or_default().display()))
@@ -70,11 +89,8 @@ impl Source for Folder {
     }
 
     fn top(&self) -> Result<(Descriptor, Vec<u8>)> {
-        let path = self.dir.join("manifest.json");
-        let step = || format!("read {}", path.display());
-        let mut bytes = Vec::new();
-        let file = File::open(&path).while_doing(step)?;
-        file.take(DOCUMENT + 1).read_to_end(&mut bytes).while_doing(step)?;
+        let bytes = self.manifest()?;
+        let step = || format!("read {}", self.dir.join("manifest.json").display());
         let media_type = media_type(&bytes).while_doing(step)?;
         Ok((Descriptor::of(&media_type, &bytes), bytes))
     }
@@ -84,6 +100,23 @@ impl Source for Folder {
             true => file::blob(&self.child(&descriptor.digest), descriptor),
             false => file::blob(&self.path(&descriptor.digest), descriptor),
         }
+    }
+
+    fn signatures(&self, digest: &Digest) -> Result<Vec<Signature>> {
+        let mut found = Vec::new();
+        for n in 1.. {
+            let path = self.signature(digest, n)?;
+            let step = || format!("read {}", path.display());
+            let mut bytes = Vec::new();
+            match File::open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => break,
+                other => {
+                    other.and_then(|file| file.take(DOCUMENT).read_to_end(&mut bytes)).while_doing(step)?
+                }
+            };
+            found.extend(attachment::from_file(&bytes).while_doing(step)?);
+        }
+        Ok(found)
     }
 }
 
@@ -111,6 +144,16 @@ impl Sink for Folder {
 
     fn put_top(&self, _: &Descriptor, bytes: &[u8]) -> Result<()> {
         file::replace(&self.dir.join("manifest.json"), bytes)
+    }
+
+    fn put_signatures(&self, digest: &Digest, signatures: &[Signature]) -> Result<()> {
+        let known = self.signatures(digest)?;
+        let new = signatures.iter().filter(|signature| !known.contains(signature));
+        for (n, signature) in new.enumerate() {
+            let path = self.signature(digest, known.len() + n + 1)?;
+            file::replace(&path, &attachment::to_file(signature)?)?;
+        }
+        Ok(())
     }
 }
 

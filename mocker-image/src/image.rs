@@ -26,6 +26,7 @@ use crate::digest::{Digest, Verified};
 use crate::error::{Context, Error, Kind, Result};
 use crate::media::{DOCKER_LIST, DOCKER_MANIFEST, Family, OCI_INDEX, OCI_MANIFEST};
 use crate::reference::Reference;
+use crate::signature::Signature;
 
 /// The most bytes that a manifest, an index or a config may have.
 pub const DOCUMENT: u64 = 4 << 20;
@@ -64,6 +65,11 @@ pub trait Source: Sync {
     /// Repositories that are known to hold a blob, too.
     fn origins(&self, _descriptor: &Descriptor) -> Vec<Reference> {
         Vec::new()
+    }
+
+    /// The signatures that are kept beside a manifest or an index.
+    fn signatures(&self, _digest: &Digest) -> Result<Vec<Signature>> {
+        Ok(Vec::new())
     }
 
     /// A small document in memory.
@@ -130,6 +136,15 @@ pub trait Sink: Sync {
 
     /// Takes what the place stands for from now on; everything that it names is there.
     fn put_top(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<()>;
+
+    /// Adds signatures to those of a manifest or an index that is here.
+    ///
+    /// # Errors
+    /// The place keeps none.
+    fn put_signatures(&self, _digest: &Digest, _signatures: &[Signature]) -> Result<()> {
+        let what = format!("{} keeps no signatures", self.name());
+        Err(Error::new(Kind::Unsupported, what).hint("copy without them: --remove-signatures"))
+    }
 }
 
 impl Descriptor {

@@ -27,4 +27,5 @@ pub mod policy;
 pub mod progress;
 pub mod reference;
 pub mod registry;
+pub mod signature;
 pub mod store;

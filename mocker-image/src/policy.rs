@@ -5,20 +5,26 @@
 //!   "transports": { "docker": { "HOST/PATH:TAG" | "HOST/PATH" | "HOST" | "*.DOMAIN" | "": [...] }, ... } }
 //! ```
 //!
-//! The longest scope counts. `insecureAcceptAnything` accepts, `reject` refuses; a signature that a
-//! policy wants cannot be proved here, so every other requirement refuses, by name. Without a file
-//! everything is accepted.
+//! The longest scope counts. `insecureAcceptAnything` accepts, `reject` refuses, `sigstoreSigned` wants a
+//! signature by a key; what else a policy may want cannot be proved here, so it refuses, by name.
+//! Without a file everything is accepted.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::home;
 use crate::place::Place;
 use crate::reference::Reference;
+use crate::signature::Demand;
+use crate::signature::identity::Identity;
+use crate::signature::key::PublicKey;
 
 const SYSTEM: &str = "/etc/containers/policy.json";
 
@@ -29,16 +35,35 @@ struct Policy {
     transports: HashMap<String, HashMap<String, Vec<Requirement>>>,
 }
 
+/// One of a list, all of which must be met; what it may say depends on its kind.
 #[derive(Debug, Deserialize)]
 struct Requirement {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(flatten)]
+    rest: serde_json::Map<String, Value>,
 }
 
-/// An error unless the policy lets images of this place in; `file` is where it is, if not where it usually is.
-pub fn allow(place: &Place, file: Option<&Path>) -> Result<()> {
+/// `sigstoreSigned`, as far as it can be met here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Signed {
+    key_path: Option<PathBuf>,
+    key_paths: Vec<PathBuf>,
+    key_data: Option<String>,
+    key_datas: Vec<String>,
+    signed_identity: Identity,
+    #[serde(flatten)]
+    more: serde_json::Map<String, Value>,
+}
+
+/// What the policy demands of images of this place, `file` being where it is, if not where it usually is.
+///
+/// # Errors
+/// It lets none of them in.
+pub fn demands(place: &Place, file: Option<&Path>) -> Result<Vec<Demand>> {
     let Some((path, policy)) = read(file)? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let (transport, scopes) = scopes(place)?;
     let of_transport = policy.transports.get(transport);
@@ -46,19 +71,49 @@ pub fn allow(place: &Place, file: Option<&Path>) -> Result<()> {
     let (scope, requirements) = found.unwrap_or(("default", &policy.default));
     let refuse = |why: &str| {
         let e = Error::new(Kind::Denied, format!("{} {why} ({scope:?} of {transport})", path.display()));
-        Err(e.hint("ask who keeps that file, or name another one with --policy"))
+        e.hint("ask who keeps that file, or name another one with --policy")
     };
     if requirements.is_empty() {
-        return refuse("has no requirement that could be met");
+        return Err(refuse("has no requirement that could be met"));
     }
+    let mut demands = Vec::new();
     for requirement in requirements {
         match requirement.kind.as_str() {
             "insecureAcceptAnything" => {}
-            "reject" => return refuse("rejects the image"),
-            other => return refuse(&format!("wants {other}, which cannot be proved here")),
+            "reject" => return Err(refuse("rejects the image")),
+            "sigstoreSigned" => {
+                let signed: Signed = serde_json::from_value(requirement.rest.clone().into())
+                    .map_err(|e| refuse(&format!("has a sigstoreSigned that is none: {e}")))?;
+                if let Some(other) = signed.more.keys().next() {
+                    let why = format!("wants sigstoreSigned by {other}, which cannot be proved here");
+                    return Err(refuse(&why));
+                }
+                demands.push(signed.demand(&path)?);
+            }
+            other => return Err(refuse(&format!("wants {other}, which cannot be proved here"))),
         }
     }
-    Ok(())
+    Ok(demands)
+}
+
+impl Signed {
+    fn demand(self, policy: &Path) -> Result<Demand> {
+        let origin = policy.display().to_string();
+        let mut keys = Vec::new();
+        for path in self.key_path.iter().chain(&self.key_paths) {
+            keys.push(PublicKey::read(path).while_doing(|| origin.clone())?);
+        }
+        for data in self.key_data.iter().chain(&self.key_datas) {
+            let pem = STANDARD.decode(data).ok().and_then(|pem| String::from_utf8(pem).ok());
+            let pem = pem.ok_or_else(|| Error::invalid("is not PEM in base64"));
+            let key = pem.and_then(|pem| PublicKey::parse(&pem)).while_doing(|| "its keyData");
+            keys.push(key.while_doing(|| origin.clone())?);
+        }
+        match keys.is_empty() {
+            true => Err(Error::invalid("has a sigstoreSigned without a key")).while_doing(|| origin),
+            false => Ok(Demand { origin, keys, identity: self.signed_identity }),
+        }
+    }
 }
 
 fn read(file: Option<&Path>) -> Result<Option<(PathBuf, Policy)>> {
@@ -105,7 +160,8 @@ fn scopes(place: &Place) -> Result<(&'static str, Vec<String>)> {
     })
 }
 
-fn of_name(reference: &Reference) -> Vec<String> {
+/// The scopes that may name an image, the narrowest first.
+pub(crate) fn of_name(reference: &Reference) -> Vec<String> {
     let mut all = vec![reference.to_string()];
     let name = reference.name();
     let mut rest = name.as_str();

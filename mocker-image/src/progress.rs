@@ -29,6 +29,11 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} TB")
 }
 
+/// A number of things for people.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
 /// A span of time for people: the largest unit that it fills.
 pub fn age(seconds: u64) -> String {
     let units = [

@@ -68,20 +68,29 @@ fn password_from_stdin() -> Result<String> {
 
 /// User, if not known, and password from whoever sits there.
 fn at_the_terminal(user: Option<String>) -> Result<(String, String)> {
-    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty");
-    let terminal = terminal.ok().filter(|_| io::stdin().is_terminal()).ok_or_else(|| {
-        let e = Error::invalid("there is no terminal to ask for the password");
-        e.hint("give it on standard input with --username USER --password-stdin")
-    })?;
+    let terminal =
+        terminal("the password", "give it on standard input with --username USER --password-stdin")?;
     let user = match user {
         Some(user) => user,
         None => ask(&terminal, "User: ")?,
     };
-    let quiet = Quiet::new(&terminal)?;
-    let password = ask(&terminal, "Password: ")?;
+    Ok((user, hidden(&terminal, "Password: ")?))
+}
+
+/// The terminal to ask at.
+pub(super) fn terminal(what: &str, otherwise: &str) -> Result<File> {
+    let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty");
+    let there = terminal.ok().filter(|_| io::stdin().is_terminal());
+    there.ok_or_else(|| Error::invalid(format!("there is no terminal to ask for {what}")).hint(otherwise))
+}
+
+/// What is typed without being shown.
+pub(super) fn hidden(mut terminal: &File, prompt: &str) -> Result<String> {
+    let quiet = Quiet::new(terminal)?;
+    let typed = ask(terminal, prompt)?;
     drop(quiet);
-    (&terminal).write_all(b"\n").while_doing(|| "write to the terminal")?;
-    Ok((user, password))
+    terminal.write_all(b"\n").while_doing(|| "write to the terminal")?;
+    Ok(typed)
 }
 
 fn ask(mut terminal: &File, prompt: &str) -> Result<String> {

@@ -1,5 +1,6 @@
 //! `pull`: an image into the store.
 
+use super::sign::Signed;
 use super::{Global, Remote, print};
 use crate::error::{Context, Result};
 use crate::image::pull::{self, Freshness, Which};
@@ -13,6 +14,8 @@ pub(super) struct Pull {
     #[arg(value_name = "IMAGE")]
     reference: Reference,
     #[command(flatten)]
+    signed: Signed,
+    #[command(flatten)]
     remote: Remote,
 }
 
@@ -21,11 +24,13 @@ impl Pull {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let place = Place::Registry(self.reference.clone(), true);
-        global.allow(&place).while_doing(|| format!("pull {}", self.reference))?;
+        let demands =
+            self.signed.demands(global, &place).while_doing(|| format!("pull {}", self.reference))?;
         let store = global.store()?;
         store.sweep()?;
         let settings = self.remote.settings();
         let mut pull = pull::Pull::new(&store, &self.reference, &settings, global);
+        pull.demands = &demands;
         pull.platform = self.remote.platform.as_ref();
         let pulled = pull.image(Freshness::Ask).and_then(|image| {
             pull.layers(&image, Which::Missing, |_, layer, blob| layer.verify(blob))?;

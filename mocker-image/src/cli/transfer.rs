@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::sign::{Signed, Signing, carries};
 use super::{Global, credentials, print};
 use crate::archive::docker::Form;
 use crate::error::{Context, Error, Result};
@@ -148,9 +149,13 @@ pub(super) struct Way {
     /// Unpack all layers
     #[arg(long, conflicts_with_all = ["dest_compress", "dest_compress_format"])]
     dest_decompress: bool,
-    /// Leave signatures behind (they are, always, unless they are asked for)
+    /// Leave signatures behind; else they go along where registries.d has `use-sigstore-attachments`
     #[arg(long)]
     remove_signatures: bool,
+    #[command(flatten)]
+    signed: Signed,
+    #[command(flatten)]
+    signing: Signing,
     /// One more tag for the destination; may be repeated
     #[arg(long, value_name = "TAG")]
     additional_tag: Vec<String>,
@@ -193,7 +198,7 @@ impl Way {
             Format::V2s2 => Family::Docker,
         });
         let packing = compression.map(|compression| Packing { compression, level });
-        Ok(Options { choice, preserve_digests: self.preserve_digests, family, packing })
+        Ok(Options { choice, preserve_digests: self.preserve_digests, family, packing, signatures: false })
     }
 
     /// The names that the copy is to have beside its own.
@@ -221,7 +226,6 @@ pub(super) fn transfer(
     source: &Place,
     destination: &Place,
 ) -> Result<Descriptor> {
-    global.allow(source)?;
     let store = std::cell::OnceCell::<Arc<Store>>::new();
     let open = || {
         let opened = store.get().cloned().map_or_else(|| global.store(), Ok)?;
@@ -238,19 +242,27 @@ pub(super) fn transfer(
         form: way.archive_form,
         part: way.chunk_size.map(std::num::NonZeroU64::get),
     };
+    let witness = way.signed.witness(global, source, settings.clone())?;
     let from = source.source(&opening)?;
     let settings = ends.destination.map_or_else(Settings::default, |end| end.settings(ends.common));
     let daemon = ends.destination.and_then(DestinationEnd::daemon);
     (opening.settings, opening.daemon) = (&settings, daemon.as_deref());
     let to = destination.sink(&opening)?;
-    let copied = copy::copy(&*from, &*to, &way.options()?, global).and_then(|(descriptor, bytes)| {
-        for name in &names {
-            if let Some(sink) = beside(destination, name, &opening)? {
-                sink.put_top(&descriptor, &bytes).while_doing(|| format!("name it {name}"))?;
+    let mut options = way.options()?;
+    options.signatures = !way.remove_signatures && carries(source)?;
+    let key = way.signing.key()?;
+    let copied =
+        copy::copy(&witness.guard(&*from), &*to, &options, global).and_then(|(descriptor, bytes)| {
+            for name in &names {
+                if let Some(sink) = beside(destination, name, &opening)? {
+                    sink.put_top(&descriptor, &bytes).while_doing(|| format!("name it {name}"))?;
+                }
             }
-        }
-        Ok(descriptor)
-    });
+            if let Some(key) = key {
+                way.signing.sign(&key, &*to, destination, &bytes)?;
+            }
+            Ok(descriptor)
+        });
     if let (Err(_), Some(store)) = (&copied, store.get()) {
         store.undo_added()?;
     }

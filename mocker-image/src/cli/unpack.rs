@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::sign::{Signed, Witness};
 use super::{Global, Remote, Teller};
 use crate::bundle::Stage;
 use crate::bundle::config::{self, Root};
@@ -48,6 +49,8 @@ pub(super) struct Unpack {
     #[arg(long)]
     read_only: bool,
     #[command(flatten)]
+    signed: Signed,
+    #[command(flatten)]
     remote: Remote,
 }
 
@@ -57,16 +60,19 @@ impl Unpack {
         // The archive's modes are to be the files' modes.
         rustix::process::umask(rustix::fs::Mode::empty());
         let name = || format!("unpack {}", self.place);
-        global.allow(&self.place).while_doing(name)?;
+        let witness = self.signed.witness(global, &self.place, self.remote.settings()).while_doing(name)?;
         let way = self.way(global).while_doing(name)?;
         let stage = Stage::open(&self.dir).while_doing(name)?;
         let made = match (&self.place, way) {
-            (Place::Registry(reference, _), way) => self.pull(global, reference, stage, way),
-            (place, Way::Copy) => {
+            (Place::Registry(reference, _), way) => self.pull(global, &witness, reference, (stage, way)),
+            (place, way) => {
                 let source = self.remote.source(global, place).while_doing(name)?;
-                self.copy(&*source, stage, global)
+                let source = witness.guard(&*source);
+                match way {
+                    Way::Copy => self.copy(&source, stage, global),
+                    way => self.through_the_store(&source, stage, way, global),
+                }
             }
-            (place, way) => self.through_the_store(place, stage, way, global),
         };
         made.while_doing(name)?;
         let kind = match way {
@@ -98,10 +104,17 @@ impl Unpack {
     }
 
     /// Through the store, while it arrives.
-    fn pull(&self, global: &Global, reference: &Reference, stage: Stage, way: Way) -> Result<()> {
+    fn pull(
+        &self,
+        global: &Global,
+        witness: &Witness,
+        reference: &Reference,
+        (stage, way): (Stage, Way),
+    ) -> Result<()> {
         let store = global.store()?;
         let settings = self.remote.settings();
         let mut pull = pull::Pull::new(&store, reference, &settings, global);
+        pull.demands = &witness.demands;
         pull.platform = self.remote.platform.as_ref();
         let freshness = match self.place {
             Place::Registry(_, true) => Freshness::Ask,
@@ -153,14 +166,13 @@ impl Unpack {
     }
 
     /// From a place into the store, so that what is committed later finds its layers there.
-    fn through_the_store(&self, place: &Place, stage: Stage, way: Way, global: &Global) -> Result<()> {
-        let source = self.remote.source(global, place)?;
-        let image = load(&*source, self.remote.platform.as_ref(), global)?;
+    fn through_the_store(&self, source: &dyn Source, stage: Stage, way: Way, global: &Global) -> Result<()> {
+        let image = load(source, self.remote.platform.as_ref(), global)?;
         let store = global.store()?;
         let stack = Stack::new(&store, &image.config.diff_ids);
         let missing = stack.missing()?;
         let filled = (|| {
-            store.keep(&*source, &image)?;
+            store.keep(source, &image)?;
             for (n, descriptor) in image.manifest.layers.iter().enumerate().filter(|(n, _)| missing[*n]) {
                 let gone =
                     || Error::new(Kind::NotFound, format!("blob {descriptor} vanished from the store"));

@@ -1,7 +1,10 @@
 //! `verify`: whether the store holds what its names promise.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
+use super::sign::{Witness, by_keys};
 use super::{Global, Remote, print};
 use crate::error::{Context, Error, Result};
 use crate::image::load::load;
@@ -15,6 +18,9 @@ pub(super) struct Verify {
     /// An image in any place, see `copy`: every byte of it, and its layers' diffIDs [default: the store]
     #[arg(value_name = "IMAGE")]
     place: Option<Place>,
+    /// It must be signed by this key, too (PEM, cosign's or skopeo's); may be repeated
+    #[arg(long, value_name = "KEY", requires = "place")]
+    key: Vec<PathBuf>,
     #[command(flatten)]
     remote: Remote,
     /// Print a JSON object instead of lines
@@ -52,15 +58,19 @@ impl Verify {
     /// Reads all of one image.
     fn image(&self, place: &Place, global: &Global) -> Result<()> {
         let source = self.remote.source(global, place)?;
-        let image = load(&*source, self.remote.platform.as_ref(), global)?;
+        let witness = Witness::new(place, by_keys(&self.key)?, self.remote.settings())?;
+        let guarded = witness.guard(&*source);
+        let image = load(&guarded, self.remote.platform.as_ref(), global)?;
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
             layer(&image, n)?.verify(source.blob(descriptor)?)?;
         }
         let blobs = image.manifest.layers.len() + 2;
-        match self.json {
-            true => print(format!("{:#}\n", json!({ "blobs": blobs, "bad": [] }))),
-            false => print(format!("all {blobs} blobs are what their digests say\n")),
+        let by: Vec<String> = self.key.iter().map(|key| key.display().to_string()).collect();
+        if self.json {
+            return print(format!("{:#}\n", json!({ "blobs": blobs, "bad": [], "signed": by })));
         }
+        print(by.iter().map(|key| format!("signed by {key}\n")).collect::<String>())?;
+        print(format!("all {blobs} blobs are what their digests say\n"))
     }
 }
 

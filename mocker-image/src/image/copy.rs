@@ -10,16 +10,20 @@
 
 mod lanes;
 
+use std::sync::{Mutex, PoisonError};
+
 use super::edit::Edit;
 use super::load::choose;
 use super::platform::Platform;
 use super::{Blob, Descriptor, Put, Sink, Source, Supply, Takes};
+use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::layer::pack;
 pub use crate::layer::pack::Packing;
 use crate::media::{Compression, Family};
-use crate::progress::{Teller, size};
+use crate::progress::{Teller, count, size};
 use crate::reference::Reference;
+use crate::signature::Signature;
 
 /// What of an index is copied.
 #[derive(Debug, Clone)]
@@ -41,11 +45,14 @@ pub struct Options {
     pub family: Option<Family>,
     /// How all layers are to be packed; `None` leaves them, where the place takes them.
     pub packing: Option<Packing>,
+    /// Whether the source's signatures go along.
+    pub signatures: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { choice: Choice::One(None), preserve_digests: false, family: None, packing: None }
+        let choice = Choice::One(None);
+        Self { choice, preserve_digests: false, family: None, packing: None, signatures: false }
     }
 }
 
@@ -56,6 +63,8 @@ struct Copy<'a> {
     takes: Takes,
     options: &'a Options,
     teller: &'a dyn Teller,
+    /// What goes beside the documents when they are there.
+    signatures: Mutex<Vec<(Digest, Vec<Signature>)>>,
 }
 
 /// Copies; gives what the sink stands for now, and its bytes.
@@ -65,9 +74,14 @@ pub fn copy(
     options: &Options,
     teller: &dyn Teller,
 ) -> Result<(Descriptor, Vec<u8>)> {
-    let copy = Copy { source, sink, takes: sink.takes(), options, teller };
+    let copy = Copy { source, sink, takes: sink.takes(), options, teller, signatures: Mutex::default() };
     let (descriptor, bytes) = copy.top()?;
     sink.put_top(&descriptor, &bytes)?;
+    for (digest, signatures) in copy.signatures.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        sink.put_signatures(&digest, &signatures)
+            .while_doing(|| format!("copy the signatures of {digest}"))?;
+        teller.tell(&format!("copied {} of {}", count(signatures.len(), "signature"), digest.short()));
+    }
     Ok((descriptor, bytes))
 }
 
@@ -206,13 +220,28 @@ impl Copy<'_> {
     }
 
     fn unchanged(&self, document: &Edit, what: &str) -> Result<()> {
-        match self.options.preserve_digests && document.is_changed() {
-            true => Err(Error::new(
-                Kind::Unsupported,
-                format!("{what} would change for {}, and --preserve-digests forbids it", self.sink.name()),
-            )),
-            false => Ok(()),
+        let changed = document.is_changed();
+        if self.options.preserve_digests && changed {
+            let what =
+                format!("{what} would change for {}, and --preserve-digests forbids it", self.sink.name());
+            return Err(Error::new(Kind::Unsupported, what));
         }
+        let digest = document.digest_before();
+        let signatures = match self.options.signatures {
+            true => self.source.signatures(&digest)?,
+            false => Vec::new(),
+        };
+        if changed && !signatures.is_empty() {
+            let what = format!("{what} would change for {}, and it is signed as it is", self.sink.name());
+            return Err(
+                Error::new(Kind::Unsupported, what).hint("copy without signatures: --remove-signatures")
+            );
+        }
+        if !signatures.is_empty() {
+            let mut all = self.signatures.lock().unwrap_or_else(PoisonError::into_inner);
+            all.push((digest, signatures));
+        }
+        Ok(())
     }
 }
 

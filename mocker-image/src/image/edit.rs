@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::{Descriptor, json};
+use crate::digest::Digest;
 use crate::error::{Error, Kind, Result};
 use crate::media::{Compression, Family};
 
@@ -25,6 +26,11 @@ impl Edit {
         let value: Value = json(bytes)?;
         let own = value.get("mediaType").and_then(Value::as_str).unwrap_or(media_type).to_owned();
         Ok(Self { before: value.clone(), value, media_type: own, original: bytes.to_vec() })
+    }
+
+    /// The digest of the document as it was read.
+    pub fn digest_before(&self) -> Digest {
+        Digest::of(&self.original)
     }
 
     /// Whether it names manifests.

@@ -28,7 +28,10 @@ use crate::layer::Layer;
 use crate::media::{Compression, is_document};
 use crate::progress::{Teller, size};
 use crate::reference::Reference;
+use crate::registry::remote::Remote as Repository;
 use crate::registry::{Registry, Settings};
+use crate::signature::Demand;
+use crate::signature::guard::{Guarded, Proof};
 use crate::store::Store;
 use crate::store::partial::Progress;
 
@@ -67,6 +70,8 @@ pub struct Pull<'a> {
     pub platform: Option<&'a Platform>,
     /// Who hears about it.
     pub teller: &'a dyn Teller,
+    /// Which signatures the image must bear.
+    pub demands: &'a [Demand],
     remote: OnceLock<Remote>,
 }
 
@@ -91,12 +96,18 @@ impl<'a> Pull<'a> {
         settings: &'a Settings,
         teller: &'a dyn Teller,
     ) -> Self {
-        Self { store, reference, settings, platform: None, teller, remote: OnceLock::new() }
+        Self { store, reference, settings, platform: None, teller, demands: &[], remote: OnceLock::new() }
     }
 
     /// Gets the documents of the image.
     pub fn image(&self, freshness: Freshness) -> Result<Image> {
-        load(&Asked { pull: self, freshness }, self.platform, self.teller)
+        let asked = Asked { pull: self, freshness };
+        if self.demands.is_empty() {
+            return load(&asked, self.platform, self.teller);
+        }
+        let signed = Repository::new(self.reference, self.settings)?;
+        let proof = Proof { demands: self.demands, signed: &signed, name: Some(self.reference) };
+        load(&Guarded::new(&asked, proof), self.platform, self.teller)
     }
 
     /// Downloads the missing layers and hands them on in order, while they arrive.

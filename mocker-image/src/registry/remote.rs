@@ -18,8 +18,9 @@ use crate::digest::{Digest, Verified};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Blob, Descriptor, Document, Put, Sink, Source, Supply, Takes};
 use crate::interrupt::heed;
-use crate::media::is_document;
+use crate::media::{OCI_MANIFEST, is_document};
 use crate::reference::Reference;
+use crate::signature::{Signature, attachment};
 
 /// Blobs up to this size go in one request.
 const SMALL: u64 = 1 << 20;
@@ -35,6 +36,7 @@ pub struct Remote {
     reference: Reference,
     /// The most bytes of a blob that go in one request; `None` is all of them.
     pub part: Option<u64>,
+    settings: Settings,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.while_doing(|| "prepare for input and output")?;
         let inner = Arc::new(Inner { runtime, registry: Registry::new(reference, settings)? });
-        Ok(Self { inner, reference: reference.clone(), part: None })
+        Ok(Self { inner, reference: reference.clone(), part: None, settings: settings.clone() })
     }
 
     /// All tags of the repository.
@@ -93,6 +95,30 @@ impl Remote {
             registry.delete(&digest).await?;
             Ok(digest)
         })
+    }
+
+    /// Where the signatures of a manifest are, asked for on their own: a mirror may have the image without them.
+    fn beside(&self, digest: &Digest) -> Result<Self> {
+        Self::new(&self.reference.with_tag(&attachment::tag(digest))?, &self.settings)
+    }
+
+    /// The manifest that stands under the name, if there is one.
+    fn existing(&self) -> Result<Option<Vec<u8>>> {
+        match self.inner.wait(self.inner.registry.manifest(&self.reference.selector())) {
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            other => Ok(Some(other?.bytes)),
+        }
+    }
+
+    fn put_bytes(&self, bytes: &[u8]) -> Result<()> {
+        let descriptor = Descriptor::of("", bytes);
+        match self.has(&descriptor)? {
+            true => Ok(()),
+            false => {
+                let url = self.inner.wait(self.inner.registry.begin())?;
+                self.complete(&url, &descriptor, bytes.to_vec())
+            }
+        }
     }
 
     fn send(&self, url: Url, descriptor: &Descriptor, supply: &dyn Supply) -> Result<()> {
@@ -253,6 +279,14 @@ impl Source for Remote {
     fn origins(&self, _: &Descriptor) -> Vec<Reference> {
         vec![self.reference.clone()]
     }
+
+    fn signatures(&self, digest: &Digest) -> Result<Vec<Signature>> {
+        let beside = self.beside(digest)?;
+        match beside.existing()? {
+            None => Ok(Vec::new()),
+            Some(manifest) => attachment::read(&manifest, |descriptor| beside.blob(descriptor)),
+        }
+    }
 }
 
 /// A blob that is read while it arrives, over as many connections as it takes.
@@ -360,5 +394,14 @@ impl Sink for Remote {
             return Err(Error::invalid(what).hint("name it by a tag"));
         }
         self.inner.wait(registry.put_manifest(&selector, &descriptor.media_type, bytes)).map(|_| ())
+    }
+
+    fn put_signatures(&self, digest: &Digest, signatures: &[Signature]) -> Result<()> {
+        let beside = self.beside(digest)?;
+        let (manifest, config) = attachment::write(beside.existing()?.as_deref(), signatures)?;
+        signatures.iter().try_for_each(|signature| beside.put_bytes(&signature.payload))?;
+        beside.put_bytes(&config)?;
+        let (registry, tag) = (&beside.inner.registry, beside.reference.selector());
+        self.inner.wait(registry.put_manifest(&tag, OCI_MANIFEST, &manifest)).map(|_| ())
     }
 }

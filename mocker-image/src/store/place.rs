@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::partial::{Claim, Progress};
 use super::{Record, Store};
+use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::platform::Platform;
 use crate::image::{Blob, Descriptor, Document, Image, Put, Sink, Source, Supply, Takes};
 use crate::reference::Reference;
+use crate::signature::Signature;
 
 /// A name in a store.
 #[derive(Debug)]
@@ -181,5 +183,10 @@ impl Sink for Named {
         self.store.put(bytes)?;
         let listed = self.listed(descriptor, bytes).while_doing(|| "choose the image to list")?;
         self.store.point(&self.reference, descriptor, &listed)
+    }
+
+    /// They are not kept: who wants them asks the registry of the name.
+    fn put_signatures(&self, _: &Digest, _: &[Signature]) -> Result<()> {
+        Ok(())
     }
 }

@@ -101,6 +101,13 @@ impl Place {
         found
     }
 
+    /// Nothing but empty folders, the lock, and these files beside the store.
+    pub(crate) fn assert_nothing_left_but(&self, names: &[&str]) {
+        let mut found = files(self.dir.path());
+        found.retain(|file| !file.ends_with("lock") && !names.iter().any(|name| file.ends_with(name)));
+        assert_eq!(found, Vec::<PathBuf>::new());
+    }
+
     /// Nothing but empty folders and the lock.
     pub(crate) fn assert_nothing_left(&self) {
         assert_eq!(self.left(), Vec::<PathBuf>::new());
