@@ -20,6 +20,12 @@ impl Digest {
         hasher.finish().1
     }
 
+    /// The SHA-512 of these bytes: `sha512:` and 128 hex digits.
+    pub fn sha512_of(bytes: &[u8]) -> Self {
+        let hex: String = sha2::Sha512::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+        Self(format!("sha512:{hex}"))
+    }
+
     /// A digest that no content in a test has: sixty-four times the same digit.
     pub fn absent() -> Self {
         Self(format!("sha256:{}", "d".repeat(64)))

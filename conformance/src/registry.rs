@@ -55,6 +55,8 @@ struct Shared {
     store: Mutex<store::Store>,
     faults: Mutex<Vec<fault::Rule>>,
     auth: Mutex<Auth>,
+    /// Whether it lists what refers to a manifest.
+    referrers: Mutex<bool>,
     log: Mutex<Vec<Request>>,
     stopped: Mutex<bool>,
     bell: Condvar,
@@ -105,6 +107,11 @@ impl Registry {
     /// From now on all is well again.
     pub fn clear_faults(&self) {
         hold(&self.shared.faults).clear();
+    }
+
+    /// From now on it lists what refers to a manifest, which registries need not do.
+    pub fn list_referrers(&self) {
+        *hold(&self.shared.referrers) = true;
     }
 
     /// Who may ask.

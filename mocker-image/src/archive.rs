@@ -9,7 +9,7 @@ pub mod oci;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,6 +80,16 @@ impl Tar {
     pub(crate) fn member(&self, name: &str) -> Result<(Box<dyn Read + Send>, u64)> {
         let (at, size) = self.find(name)?;
         Ok((Box::new(Range { file: Arc::clone(&self.file), at, end: at + size }), size))
+    }
+
+    /// The same, unpacked where it is packed in a way that no media type has a word for.
+    pub(crate) fn plain(&self, name: &str) -> Result<Box<dyn Read + Send>> {
+        let (reader, _) = self.member(name)?;
+        let mut reader = BufReader::new(reader);
+        match Compression::sniff(reader.fill_buf()?) {
+            packed @ (Compression::Bzip2 | Compression::Xz) => decoder(reader, packed),
+            _ => Ok(Box::new(reader)),
+        }
     }
 
     /// A small member.

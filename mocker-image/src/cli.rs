@@ -1,7 +1,9 @@
 //! The command line: words to one call, results to stdout, progress and errors to stderr.
 
+mod again;
 mod append;
 mod author;
+mod board;
 mod commit;
 mod completion;
 mod config;
@@ -32,16 +34,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
 
-use crate::error::{Context, Kind, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::image::Source;
 use crate::image::platform::Platform;
 use crate::place::{Opening, Place};
-use crate::progress::Teller;
+use crate::progress::{Bar, Teller};
 use crate::reference::Reference;
 use crate::registry::Settings;
 use crate::store::Store;
-use crate::{home, interrupt};
+use crate::{home, interrupt, userns};
 
 /// Turns registry images into OCI bundles
 #[derive(Debug, Parser)]
@@ -68,6 +71,12 @@ struct Global {
     /// Say nothing but errors
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// What a layer may unpack to, in bytes [default: 1 GiB, and 200 times its own size]
+    #[arg(long, global = true, value_name = "BYTES")]
+    max_unpacked: Option<std::num::NonZeroU64>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 /// Which image of several, and how its registry is spoken to.
@@ -192,7 +201,20 @@ enum Command {
 
 /// Runs the program; 0 if all went well, 1 if not, 2 for a wrong command line, 128 + N for signal N.
 pub fn main() -> ExitCode {
+    if std::env::var_os("MOCKER_IMAGE_USERNS").is_some()
+        && let Err(e) = userns::enter()
+    {
+        return failed(&e);
+    }
     let cli = Cli::parse();
+    match cli.again() {
+        Ok(None) => {}
+        Ok(Some(code)) => return code,
+        Err(e) => return failed(&e),
+    }
+    if let Some(most) = cli.global.max_unpacked {
+        crate::layer::unpacked::allow(most.get());
+    }
     let done = match &cli.command {
         Command::Pull(pull) => pull.run(&cli.global),
         Command::Copy(copy) => copy.run(&cli.global),
@@ -206,17 +228,17 @@ pub fn main() -> ExitCode {
         Command::Flatten(flatten) => flatten.run(&cli.global),
         Command::Rebase(rebase) => rebase.run(&cli.global),
         Command::Stat(stat) => stat.run(&cli.global),
-        Command::Init(init) => init.run(),
+        Command::Init(init) => init.run(&cli.global),
         Command::Search(search) => search.run(&cli.global),
         Command::Sync(sync) => sync.run(&cli.global),
-        Command::Completion(completion) => completion.run(),
+        Command::Completion(completion) => completion.run(&cli.global),
         Command::Man(man) => man.run(),
         Command::Diff(diff) => diff.run(&cli.global),
         Command::Commit(commit) => commit.run(&cli.global),
         Command::Push(push) => push.run(&cli.global),
         Command::Digest(digest) => digest.run(&cli.global),
         Command::Manifest(manifest) => manifest.run(&cli.global),
-        Command::ManifestDigest(manifest) => manifest.run(),
+        Command::ManifestDigest(manifest) => manifest.run(&cli.global),
         Command::Unpack(unpack) => unpack.run(&cli.global),
         Command::List(list) => list.run(&cli.global),
         Command::Inspect(inspect) => inspect.run(&cli.global),
@@ -230,7 +252,14 @@ pub fn main() -> ExitCode {
         Command::Login(login) => login.run(&cli.global),
         Command::Logout(logout) => logout.run(&cli.global),
     };
-    let Err(e) = done else { return ExitCode::SUCCESS };
+    board::clear();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => failed(&e),
+    }
+}
+
+fn failed(e: &Error) -> ExitCode {
     let hint = e.advice().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     // Where stderr is closed nobody would hear of that either.
     drop(writeln!(io::stderr(), "mocker-image: {e}{hint}"));
@@ -241,6 +270,14 @@ pub fn main() -> ExitCode {
 }
 
 impl Global {
+    /// Prints what a command found or did: as JSON where that was asked for.
+    fn answer(&self, value: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<()> {
+        match self.json {
+            true => print(format!("{:#}\n", value())),
+            false => print(text()),
+        }
+    }
+
     fn root(&self) -> Result<PathBuf> {
         self.root.clone().map_or_else(home::store, Ok)
     }
@@ -307,8 +344,17 @@ impl Remote {
 impl Teller for Global {
     fn tell(&self, line: &str) {
         if !self.quiet {
-            drop(writeln!(io::stderr(), "{line}"));
+            board::tell(line);
         }
+    }
+
+    fn follow(&self, name: &str, total: u64) -> Bar {
+        if self.quiet {
+            return Bar::default();
+        }
+        let bar = Bar::new(name, total);
+        board::follow(&bar);
+        bar
     }
 }
 
@@ -328,9 +374,7 @@ fn wait<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// Writes a result; a reader that has enough (`| head`) is no failure.
 fn print(text: impl AsRef<[u8]>) -> Result<()> {
     match io::stdout().write_all(text.as_ref()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(crate::error::Error::from(e).step("write the result"))
-        }
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::from(e).step("write the result")),
         _ => Ok(()),
     }
 }

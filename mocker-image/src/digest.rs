@@ -11,6 +11,7 @@ use std::str::FromStr;
 use sha2::Digest as _;
 
 use crate::error::{Error, Result};
+use crate::progress::Bar;
 
 /// The algorithms of the image specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +51,11 @@ impl Digest {
     /// The first twelve characters of the hexadecimal half, for people.
     pub fn short(&self) -> &str {
         &self.hex[..12]
+    }
+
+    /// The tag that stands in for referrers: `ALGORITHM-HEX`, as much as fits.
+    pub fn stand_in(&self) -> String {
+        format!("{}-{}", self.algorithm(), &self.hex[..64])
     }
 
     /// A hasher of this digest's algorithm.
@@ -181,12 +187,21 @@ pub struct Verified<R> {
     inner: R,
     name: String,
     check: Check,
+    bar: Bar,
 }
 
 impl<R: Read> Verified<R> {
     /// `name` is what an error calls these bytes.
     pub fn new(inner: R, name: impl Into<String>, want: &Digest, size: u64) -> Self {
-        Self { inner, name: name.into(), check: Check::new(want, size) }
+        Self { inner, name: name.into(), check: Check::new(want, size), bar: Bar::default() }
+    }
+
+    /// The same bytes, told to whoever watches from the first one on.
+    #[must_use]
+    pub fn followed(mut self, bar: &Bar) -> Self {
+        bar.restart();
+        self.bar = bar.clone();
+        self
     }
 }
 
@@ -200,6 +215,7 @@ impl<R: Read> Read for Verified<R> {
             0 => self.check.finish(),
             n => self.check.update(&buf[..n]),
         };
+        self.bar.add(n as u64);
         verdict.map(|()| n).map_err(|e| e.step(self.name.clone()).into())
     }
 }

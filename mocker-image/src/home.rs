@@ -37,6 +37,12 @@ pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|v: &OsString| !v.is_empty()).map(PathBuf::from)
 }
 
+/// The name of a user.
+pub(crate) fn name_in(passwd: &str, uid: u32) -> Option<String> {
+    let mut entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    entries.find(|e| e.len() >= 3 && e[2].parse() == Ok(uid)).map(|e| e[0].to_owned())
+}
+
 fn home_in(passwd: &str, uid: u32) -> Option<PathBuf> {
     let mut entries = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let entry = entries.find(|e| e.len() >= 6 && e[2].parse() == Ok(uid))?;

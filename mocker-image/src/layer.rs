@@ -13,6 +13,7 @@ pub mod diff;
 pub mod entry;
 pub mod extract;
 mod field;
+pub mod ids;
 mod owner;
 pub mod pack;
 mod pax;

@@ -29,3 +29,4 @@ pub mod reference;
 pub mod registry;
 pub mod signature;
 pub mod store;
+pub mod userns;

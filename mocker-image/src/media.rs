@@ -72,6 +72,9 @@ impl Family {
             (Self::Docker, Compression::None) => DOCKER_LAYER.to_owned(),
             (Self::Docker, Compression::Gzip) => format!("{DOCKER_LAYER}.gzip"),
             (Self::Docker, Compression::Zstd) => format!("{DOCKER_LAYER}.zstd"),
+            // Nobody has these; whoever reads such a layer says that there is no such media type.
+            (_, Compression::Bzip2) => format!("{DOCKER_LAYER}.bzip2"),
+            (_, Compression::Xz) => format!("{DOCKER_LAYER}.xz"),
         }
     }
 }
@@ -90,6 +93,10 @@ pub enum Compression {
     Gzip,
     /// Zstandard, of any number of frames.
     Zstd,
+    /// bzip2: no layer's, but archives may be packed so, and layers in docker's.
+    Bzip2,
+    /// xz, the same.
+    Xz,
 }
 
 impl Compression {
@@ -119,6 +126,8 @@ impl Compression {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             _ => Self::None,
         }
     }
@@ -129,6 +138,8 @@ impl Compression {
             Self::None => "a plain archive",
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
         }
     }
 }

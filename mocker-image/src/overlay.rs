@@ -24,7 +24,7 @@ use crate::error::{Context, Error, Kind, Result};
 /// The number of overlay file systems (statfs(2)).
 const OVERLAYFS: rustix::fs::FsWord = 0x794c_7630;
 /// The most bytes of one value (fsconfig(2)).
-const LONGEST: usize = 255;
+pub const LONGEST: usize = 255;
 
 /// The options of an overlay, one `lowerdir+` for each layer (Linux 6.7), the topmost first.
 pub fn options(lower: &[PathBuf], upper: &Path, work: &Path) -> Vec<(String, String)> {
@@ -38,13 +38,26 @@ pub fn options(lower: &[PathBuf], upper: &Path, work: &Path) -> Vec<(String, Str
 /// Mounts an overlay where no path leads to; `lower` from the lowest up, `upper` with its work directory.
 pub fn mount(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<OwnedFd> {
     let (top, work) = upper.unwrap_or((Path::new(""), Path::new("")));
-    let mut options = options(lower, top, work);
+    let mut held = Vec::new();
+    let long = |path: &Path| path.as_os_str().len() > LONGEST;
+    // Before Linux 6.7 all layers are one value.
+    let many = lower.iter().map(|path| path.as_os_str().len() + 1).sum::<usize>() > LONGEST;
+    let mut options = match many || long(top) || long(work) {
+        false => options(lower, top, work),
+        true => {
+            let short = lower.iter().map(|path| shorter(path, &mut held)).collect::<Result<Vec<_>>>()?;
+            let of_upper = |path: &Path, held: &mut Vec<OwnedFd>| match upper {
+                Some(_) => shorter(path, held),
+                None => Ok(PathBuf::new()),
+            };
+            options(&short, &of_upper(top, &mut held)?, &of_upper(work, &mut held)?)
+        }
+    };
     if upper.is_none() {
         options.truncate(lower.len());
     }
     let made = make(&options).or_else(|e| match e {
-        // Before Linux 6.7 all layers are one value.
-        Errno::INVAL => make(&joined(&options).ok_or(e)?),
+        Errno::INVAL => make(&joined(&options).ok_or(Errno::TOOBIG)?),
         e => Err(e),
     });
     made.map_err(|e| match e {
@@ -54,8 +67,29 @@ pub fn mount(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> Result<OwnedFd
         Errno::NODEV => {
             Error::new(Kind::Unsupported, "the kernel has no overlay file systems").hint("use --copy")
         }
+        Errno::TOOBIG => {
+            let what =
+                format!("mount an overlay of {} layers: the kernel takes so many since 6.7", lower.len());
+            Error::new(Kind::Unsupported, what).hint("use --copy")
+        }
         e => Error::from(e).step(format!("mount an overlay of {} layers", lower.len())),
     })
+}
+
+/// Another name for a directory, as long as it is held open: a value of an option has no room for more.
+fn shorter(path: &Path, held: &mut Vec<OwnedFd>) -> Result<PathBuf> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(rustix::fs::CWD, path, flags, Mode::empty());
+    let fd = fd.while_doing(|| format!("open {}", path.display()))?;
+    let name = path_of(&fd);
+    held.push(fd);
+    Ok(name)
+}
+
+/// Whether the paths of a store's layers are short enough for a runtime's options.
+pub fn fits(root: &Path) -> Result<bool> {
+    let full = std::path::absolute(root).while_doing(|| format!("find {}", root.display()))?;
+    Ok(full.join("layers").as_os_str().len() + "/".len() + 64 + "/fs".len() <= LONGEST)
 }
 
 /// Whether an overlay can be made of what is at a path, or will be: not where that is an overlay itself.

@@ -2,10 +2,70 @@
 //!
 //! Only `cli.rs` prints; everybody else tells a [`Teller`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Somebody who hears about progress; may be called from several threads.
 pub trait Teller: Sync {
     /// One finished step or one thing worth knowing, a line without its end.
     fn tell(&self, line: &str);
+
+    /// Something of so many bytes is on its way; who brings it says how far it is, and drops it at its end.
+    fn follow(&self, _name: &str, _total: u64) -> Bar {
+        Bar::default()
+    }
+}
+
+/// Something on its way; the default one tells nobody.
+#[derive(Debug, Clone, Default)]
+pub struct Bar(Option<Arc<Way>>);
+
+#[derive(Debug)]
+struct Way {
+    name: String,
+    total: u64,
+    done: AtomicU64,
+}
+
+impl Bar {
+    /// Something that is to be seen.
+    pub fn new(name: &str, total: u64) -> Self {
+        Self(Some(Arc::new(Way { name: name.to_owned(), total, done: AtomicU64::new(0) })))
+    }
+
+    /// So many bytes more are here.
+    pub fn add(&self, bytes: u64) {
+        if let Some(way) = &self.0 {
+            way.done.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// It begins anew.
+    pub fn restart(&self) {
+        if let Some(way) = &self.0 {
+            way.done.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// How many bytes are here.
+    pub fn done(&self) -> u64 {
+        self.0.as_ref().map_or(0, |way| way.done.load(Ordering::Relaxed))
+    }
+
+    /// How many there will be.
+    pub fn total(&self) -> u64 {
+        self.0.as_ref().map_or(0, |way| way.total)
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        self.0.as_ref().map_or("", |way| &way.name)
+    }
+
+    /// Whether only whoever asks still has it.
+    pub fn is_ended(&self) -> bool {
+        self.0.as_ref().is_none_or(|way| Arc::strong_count(way) == 1)
+    }
 }
 
 /// Hears and says nothing.

@@ -96,14 +96,13 @@ impl Store {
         }
     }
 
-    /// Puts a document in; its digest is its name.
-    pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
-        let digest = Digest::of(bytes);
-        let path = self.path(&digest);
+    /// Puts a document in by the digest that others name it by, which was found to be its own.
+    pub fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        let path = self.path(digest);
         self.make_parent(&path)?;
         replace(&self.root.join("partial"), &path, bytes)?;
-        self.note(&digest);
-        Ok(digest)
+        self.note(digest);
+        Ok(())
     }
 
     /// Removes a blob that turned out to be bad.

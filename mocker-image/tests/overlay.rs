@@ -163,6 +163,17 @@ fn a_bundle_keeps_its_layers_from_gc_and_gives_them_back_when_it_goes() {
     scene.place.run(&["gc"]).ok();
     assert_eq!(scene.layers(), 0);
     scene.place.assert_nothing_left();
+    // One that somebody moved keeps its layers wherever it is, and gives them back from there.
+    scene.unpack(&["--overlay"], &scene.reference(), "b").ok();
+    scene.place.run(&["remove", &scene.reference()]).ok();
+    std::fs::create_dir(scene.place.path("away")).unwrap();
+    std::fs::rename(scene.place.path("b"), scene.place.path("away/moved")).unwrap();
+    scene.place.run(&["gc"]).ok();
+    assert_eq!(scene.layers(), 3);
+    scene.place.run(&["diff", scene.place.path("away/moved").to_str().unwrap()]).ok();
+    scene.remove("away/moved").ok();
+    scene.place.run(&["gc"]).ok();
+    scene.place.assert_nothing_left();
     // A bundle that somebody removed by hand keeps nothing.
     scene.unpack(&["--overlay"], &scene.reference(), "b").ok();
     scene.place.run(&["remove", &scene.reference()]).ok();

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use common::sample::serving;
 use common::{Outcome, Place};
+use conformance::blob::Digest;
 use conformance::fixture::{Artifact, Image, Layer};
 use conformance::registry::{Fault, Registry};
 use serde_json::{Value, json};
@@ -131,6 +132,101 @@ fn what_refers_to_an_image_is_found_by_its_stand_in_tag() {
 }
 
 #[test]
+fn what_is_pushed_is_found_by_what_it_refers_to_with_and_without_the_registrys_list() {
+    let artifact = image("x");
+    for listed in [true, false] {
+        let (registry, place) = (serving(&artifact), Place::new());
+        if listed {
+            registry.list_referrers();
+        }
+        let at = registry.reference("app", "v1");
+        let subject = json!({ "mediaType": artifact.media_type, "digest": artifact.digest.as_str(),
+            "size": artifact.manifest.len() });
+        let mut digests = Vec::new();
+        for name in ["one", "two"] {
+            let mut about = image(name);
+            let mut manifest = about.json();
+            manifest["subject"] = subject.clone();
+            about.manifest = manifest.to_string().into_bytes();
+            about.digest = Digest::of(&about.manifest);
+            registry.put("elsewhere", name, &about);
+            let to = registry.reference("app", name);
+            // Said twice, listed once.
+            place.run(&["copy", &registry.reference("elsewhere", name), &to]).ok();
+            place.run(&["copy", &registry.reference("elsewhere", name), &to]).ok();
+            digests.push(about.digest.to_string());
+        }
+        let found: Value = serde_json::from_str(&place.run(&["inspect", "--referrers", &at]).ok()).unwrap();
+        let list = found["manifests"].as_array().unwrap();
+        let mut got: Vec<_> = list.iter().map(|m| m["digest"].as_str().unwrap().to_owned()).collect();
+        got.sort();
+        digests.sort();
+        assert_eq!(got, digests, "listed: {listed}");
+        let stand_in = artifact.digest.as_str().replace(':', "-");
+        assert_eq!(registry.manifest("app", &stand_in).is_none(), listed);
+    }
+}
+
+#[test]
+fn sha512_is_as_good_as_sha256_wherever_a_digest_stands() {
+    let old = Image::new().layer(&Layer::new().file("a", "a").plain()).build().unwrap();
+    let mut manifest = old.json();
+    let (mut config, mut blobs) = (Value::Null, Vec::new());
+    for (digest, blob) in &old.blobs {
+        let mut bytes = Vec::new();
+        blob.open().unwrap().read_to_end(&mut bytes).unwrap();
+        match digest.as_str() == old.config_digest() {
+            true => config = serde_json::from_slice(&bytes).unwrap(),
+            false => {
+                let digest = Digest::sha512_of(&bytes);
+                manifest["layers"][0]["digest"] = json!(digest.as_str());
+                blobs.push((digest, bytes.into()));
+            }
+        }
+    }
+    config["rootfs"]["diff_ids"] = json!([manifest["layers"][0]["digest"]]);
+    let config = config.to_string().into_bytes();
+    manifest["config"]["digest"] = json!(Digest::sha512_of(&config).as_str());
+    manifest["config"]["size"] = json!(config.len());
+    blobs.push((Digest::sha512_of(&config), config.into()));
+    let manifest = manifest.to_string().into_bytes();
+    let digest = Digest::sha512_of(&manifest);
+    let media_type = old.media_type.clone();
+    let new = Artifact { media_type, manifest, digest: digest.clone(), blobs, children: Vec::new() };
+    let (registry, place) = (serving(&new), Place::new());
+    let by_digest = format!("{}/app@{digest}", registry.address());
+    for from in [registry.reference("app", "v1"), by_digest.clone()] {
+        place.pull(&from).ok();
+        std::fs::create_dir_all(place.path("b")).unwrap();
+        std::fs::remove_dir_all(place.path("b")).unwrap();
+        place.run(&["unpack", "--copy", &from, place.path("b").to_str().unwrap()]).ok();
+        assert_eq!(std::fs::read(place.path("b/rootfs/a")).unwrap(), b"a");
+        place.run(&["verify", &from]).ok();
+    }
+    assert!(place.run(&["verify"]).ok().starts_with("all "));
+    registry.forget_requests();
+    place.run(&["list"]).ok();
+    place
+        .run(&[
+            "config",
+            "--image",
+            &format!("store:{}", registry.reference("app", "v1")),
+            "--config.env",
+            "A=b",
+            "--tag",
+            "q.io/changed:v1",
+        ])
+        .ok();
+    assert_eq!(registry.requests().len(), 0, "all of it is in the store");
+    let layout = format!("oci:{}:v1", place.path("layout").display());
+    place.run(&["copy", &registry.reference("app", "v1"), &layout]).ok();
+    place.run(&["copy", &layout, &format!("docker://{}", registry.reference("back", "v1"))]).ok();
+    place.run(&["verify", &registry.reference("back", "v1")]).ok();
+    let wrong = by_digest.replace(&digest.as_str()[7..20], "0000000000000");
+    assert!(place.pull(&wrong).error().contains("the registry has no manifest sha512:0000000000000"));
+}
+
+#[test]
 fn all_tags_are_synchronised_there_and_back() {
     let from = serving(&image("x"));
     from.put("app", "v2", &image("y"));
@@ -184,7 +280,7 @@ fn a_policy_refuses_what_it_rejects_and_what_nobody_can_prove_here() {
         ("", "reject", Some("rejects the image")),
         ("HOST", "insecureAcceptAnything", None),
         ("HOST/app", "signedBy", Some("wants signedBy, which cannot be proved here")),
-        ("HOST/app:v1", "sigstoreSigned", Some("wants sigstoreSigned, which cannot be proved here")),
+        ("HOST/app:v1", "sigstoreSigned", Some("has a sigstoreSigned without a key")),
         ("HOST/other", "reject", None),
     ] {
         let scope = scope.replace("HOST", &host);

@@ -9,7 +9,7 @@ use std::process::Command;
 use common::sample::{serving, small};
 use common::{Outcome, Place};
 use conformance::fixture::{Image, Index, Layer, Platform};
-use conformance::host::{Need, skip};
+use conformance::host::{Need, count_skip, skip};
 use conformance::registry::Registry;
 use serde_json::{Value, json};
 
@@ -160,7 +160,7 @@ fn signatures_go_along_where_registries_d_says_so() {
     pull(&place, "own.pub", &to("with")).ok();
     copy(&["--remove-signatures"], &to("removed")).ok();
     assert!(registry.manifest("removed", &tag).is_none());
-    let error = copy(&["--format", "v2s2"], &to("changed")).error();
+    let error = copy(&["--dest-decompress"], &to("changed")).error();
     assert!(error.ends_with("and it is signed as it is"), "{error}");
     let error = copy(&[], &format!("oci:{}:v1", at(&place, "layout"))).error();
     assert!(error.ends_with("keeps no signatures"), "{error}");
@@ -239,7 +239,12 @@ fn skopeo_takes_what_is_signed_here_and_the_other_way_round() {
     let words = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && words.contains("A signature was required"), "{words}");
     sign(&place, &image, &[]).ok();
-    good(&theirs("dir:taken"));
+    let taken = theirs("dir:taken");
+    if String::from_utf8_lossy(&taken.stderr).contains("sigstore disabled") {
+        // Debian's: the vectors of `signature/key.rs` stand in, which another one made.
+        return count_skip("skopeo_takes_what_is_signed_here_and_the_other_way_round", "skopeo:sigstore");
+    }
+    good(&taken);
     // What skopeo put into a folder bears the same signature.
     place.run(&["verify", "--key", &at(&place, "own.pub"), &format!("dir:{}", at(&place, "taken"))]).ok();
     assert!(Path::new(&at(&place, "taken/signature-1")).metadata().is_ok());

@@ -48,10 +48,25 @@ fn endpoint(shared: &Shared, asked: &Asked, fault: Option<&Fault>) -> Reply {
     if let Some((name, reference)) = rest.split_once("/manifests/") {
         return manifests(shared, asked, name, reference);
     }
+    if let Some((name, subject)) = rest.split_once("/referrers/").filter(|_| *hold(&shared.referrers)) {
+        return referrers(shared, name, subject);
+    }
     match rest.strip_suffix("/tags/list") {
         Some(name) => tags(shared, asked, name),
         None => unknown(),
     }
+}
+
+/// The index of what refers to a manifest.
+fn referrers(shared: &Shared, name: &str, subject: &str) -> Reply {
+    let found = hold(&shared.store).referrers(name, subject);
+    let list: Vec<_> = found
+        .iter()
+        .map(|(kind, digest, bytes)| json!({ "mediaType": kind, "digest": digest, "size": bytes.len() }))
+        .collect();
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": list });
+    Reply::new(200, index.to_string()).with("Content-Type", kind)
 }
 
 fn document(body: &serde_json::Value) -> Reply {
@@ -92,9 +107,14 @@ fn manifests(shared: &Shared, asked: &Asked, name: &str, reference: &str) -> Rep
         "PUT" => {
             let media_type = asked.header("content-type").unwrap_or_default();
             let digest = store.put_manifest(name, reference, media_type, &asked.body);
-            Reply::new(201, "")
+            let reply = Reply::new(201, "")
                 .with("Location", format!("/v2/{name}/manifests/{digest}"))
-                .with("Docker-Content-Digest", digest)
+                .with("Docker-Content-Digest", digest);
+            let document: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+            match document["subject"]["digest"].as_str().filter(|_| *hold(&shared.referrers)) {
+                Some(subject) => reply.with("OCI-Subject", subject),
+                None => reply,
+            }
         }
         "DELETE" if store.remove_manifest(name, reference) => Reply::new(202, ""),
         "DELETE" => Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown"),

@@ -36,7 +36,10 @@ impl Store {
         media_type: &str,
         bytes: &[u8],
     ) -> Digest {
-        let artifact = Artifact::raw(media_type, bytes);
+        let mut artifact = Artifact::raw(media_type, bytes);
+        if reference.starts_with("sha512:") {
+            artifact.digest = Digest::sha512_of(bytes);
+        }
         let tag = (!reference.contains(':')).then_some(reference);
         self.put(name, tag, &artifact);
         artifact.digest
@@ -44,6 +47,17 @@ impl Store {
 
     pub(super) fn manifest(&self, name: &str, reference: &str) -> Option<(String, Vec<u8>)> {
         self.manifests.get(&(name.to_owned(), reference.to_owned())).cloned()
+    }
+
+    /// What refers to a manifest of a repository: media type, digest and document of each.
+    pub(super) fn referrers(&self, name: &str, subject: &str) -> Vec<(String, String, Vec<u8>)> {
+        let of_name = self.manifests.iter().filter(|((held, key), _)| held == name && key.contains(':'));
+        let refers = |bytes: &[u8]| {
+            let document: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+            document["subject"]["digest"] == subject
+        };
+        let found = of_name.filter(|(_, (_, bytes))| refers(bytes));
+        found.map(|((_, digest), (kind, bytes))| (kind.clone(), digest.clone(), bytes.clone())).collect()
     }
 
     pub(super) fn remove_manifest(&mut self, name: &str, reference: &str) -> bool {
@@ -86,7 +100,7 @@ impl Store {
     /// Ends the upload; its bytes are kept only if they are what `digest` says.
     pub(super) fn commit(&mut self, upload: u64, digest: &str) -> bool {
         let bytes = self.uploads.remove(&upload).unwrap_or_default();
-        let good = Digest::of(&bytes).as_str() == digest;
+        let good = [Digest::of(&bytes), Digest::sha512_of(&bytes)].iter().any(|own| own.as_str() == digest);
         if good {
             self.blobs.insert(digest.to_owned(), bytes.into());
         }

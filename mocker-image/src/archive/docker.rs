@@ -9,6 +9,7 @@
 //! A layer is an archive that is not packed, named by its diffID. There is no manifest in the old form
 //! and none that counts in the new one, so one is made up when it is read, always the same.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -121,12 +122,21 @@ fn layer(tar: &Tar, path: &str, diff_id: Digest) -> Result<Descriptor> {
     if compression == Compression::None {
         return Ok(Descriptor { media_type, digest: diff_id, size });
     }
+    if unpacked_here(compression) {
+        let size = io::copy(&mut tar.plain(path)?, &mut io::sink()).while_doing(|| format!("read {path}"))?;
+        return Ok(Descriptor { media_type: Family::Docker.layer(Compression::None), digest: diff_id, size });
+    }
     let mut hasher = Hasher::sha256();
     while n > 0 {
         hasher.update(&buffer[..n]);
         n = reader.read(&mut buffer).while_doing(|| format!("read {path}"))?;
     }
     Ok(Descriptor { media_type, digest: hasher.finish(), size })
+}
+
+/// Whether a manifest has no word for such a layer, so that it is handed out unpacked.
+fn unpacked_here(compression: Compression) -> bool {
+    matches!(compression, Compression::Bzip2 | Compression::Xz)
 }
 
 fn entry(descriptor: &Descriptor) -> Value {
@@ -177,7 +187,7 @@ impl Source for Archive {
         let part = self.opened()?.parts.iter().find(|(d, _)| d.digest == descriptor.digest);
         let (_, path) =
             part.ok_or_else(|| Error::new(Kind::NotFound, format!("there is no {descriptor} in it")))?;
-        let (reader, _) = self.tar()?.member(path)?;
+        let reader = self.tar()?.plain(path)?;
         Ok(Blob::new(reader, path.clone(), &descriptor.digest, descriptor.size))
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Config, Document, Image, Source};
 use crate::layer::Layer;
 use crate::layer::diff::Trees;
-use crate::layer::extract::{Extractor, Ownership};
+use crate::layer::extract::Extractor;
 use crate::media::Compression;
 use crate::overlay;
 use crate::place::{Opening, Place};
@@ -80,13 +80,11 @@ impl Compared {
     }
 
     fn of_copy(dir: &Path, note: Note, image: Image, (base, since): (Box<dyn Source>, i64)) -> Result<Self> {
-        let root = rustix::process::geteuid().is_root();
-        let ownership = if root { Ownership::Archive } else { Ownership::Caller };
         let scratch = crate::home::variable("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
         let copy = Copy(scratch.join(format!("mocker-base-{}", note.id)));
         std::fs::create_dir(&copy.0).while_doing(|| format!("make {}", copy.0.display()))?;
         let mask = rustix::process::umask(Mode::empty());
-        let mut extractor = Extractor::new(&copy.0, ownership)?;
+        let mut extractor = Extractor::new(&copy.0, note.manner())?;
         for (descriptor, diff_id) in image.manifest.layers.iter().zip(&image.config.diff_ids) {
             let compression = Compression::of(&descriptor.media_type)?;
             let layer = Layer { name: format!("layer {descriptor}"), compression, diff_id: diff_id.clone() };

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::user::{self, User};
 use crate::error::{Error, Kind, Result};
 use crate::layer::extract::Ownership;
+use crate::layer::ids::{Ids, Range};
 
 /// The version of the runtime specification that is written.
 const VERSION: &str = "1.2.1";
@@ -44,6 +45,8 @@ pub struct Root {
     pub readonly: bool,
     /// The options of an overlay that the runtime mounts at `/`; none is no overlay.
     pub overlay: Vec<(String, String)>,
+    /// The ids that a user namespace of the container's maps.
+    pub ids: Option<Ids>,
 }
 
 /// The config.json for an image whose files can be read in `rootfs`.
@@ -70,8 +73,11 @@ pub fn convert(
         let mount = json!({ "destination": "/", "type": "overlay", "source": "overlay", "options": options });
         mounts.insert(0, mount);
     }
-    if ownership == Ownership::Caller {
+    if ownership != Ownership::Archive {
         rootless(&mut spec);
+    }
+    if let Some(ids) = &root.ids {
+        map(&mut spec["linux"], ids);
     }
     let mut text = serde_json::to_vec_pretty(&spec).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
     text.push(b'\n');
@@ -189,6 +195,21 @@ fn linux() -> Value {
         ],
         "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
     })
+}
+
+/// A user namespace with these ids.
+fn map(linux: &mut Value, ids: &Ids) {
+    let list = |list: &[Range]| -> Value {
+        let entry = |r: &Range| json!({ "containerID": r.container, "hostID": r.host, "size": r.size });
+        list.iter().map(entry).collect()
+    };
+    linux["uidMappings"] = list(&ids.uid);
+    linux["gidMappings"] = list(&ids.gid);
+    if let Some(all) = linux["namespaces"].as_array_mut()
+        && !all.iter().any(|namespace| namespace["type"] == "user")
+    {
+        all.push(json!({ "type": "user" }));
+    }
 }
 
 /// For a user without root: a user namespace with one id, and nothing that needs more than that.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/.mocker/bundle.json   this note
+//! DIR/.mocker/keep          the store's record of the bundle, by another name: it moves with it (overlay only)
 //! DIR/.mocker/upper         what the container changed (overlay only)
 //! DIR/.mocker/work          the kernel's own (overlay only)
 //! ```
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::Descriptor;
+use crate::layer::extract::{Manner, Ownership};
+use crate::layer::ids::Ids;
 
 /// The folder in a bundle.
 pub const FOLDER: &str = ".mocker";
@@ -46,6 +49,15 @@ pub struct Note {
     pub manifest: Descriptor,
     /// Chain IDs of its layers, the lowest first, in hexadecimal.
     pub layers: Vec<String>,
+    /// Which of the host's ids its files have for the image's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Ids>,
+    /// Those are lent to a user, who needs a namespace to touch the files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lent: bool,
+    /// Links to directories were left where a layer has a directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_dirlinks: bool,
 }
 
 impl Note {
@@ -83,6 +95,17 @@ impl Note {
         let mut options = std::fs::OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o644).open(&path);
         file.and_then(|mut file| file.write_all(&text)).while_doing(|| format!("write {}", path.display()))
+    }
+
+    /// How its layers were unpacked. Inside a namespace the ids are the image's.
+    pub fn manner(&self) -> Manner {
+        let (ownership, keep_dirlinks) = (Ownership::usual(), self.keep_dirlinks);
+        Manner { ownership, ids: self.mapped(), keep_dirlinks }
+    }
+
+    /// The map of ids that the files need, seen from here.
+    pub fn mapped(&self) -> Option<Ids> {
+        self.ids.clone().filter(|_| !self.lent)
     }
 
     /// The layers' directories, the lowest first.

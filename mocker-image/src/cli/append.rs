@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
+use serde_json::json;
 
 use super::author::{Line, Packed, deliver, either, stored};
 use super::{Global, Remote};
@@ -15,6 +16,7 @@ use crate::image::load::load;
 use crate::image::platform::Platform;
 use crate::interrupt;
 use crate::layer::create::Creator;
+use crate::layer::extract::Ownership;
 use crate::layer::pack::{self, Packer, Packing};
 use crate::layer::unpacked::decoder;
 use crate::layout::Layout;
@@ -137,7 +139,7 @@ impl Insert {
     }
 
     fn layer(&self, packing: Packing) -> Result<pack::Packed> {
-        let mut creator = Creator::new(Packer::new(packing)?, !rustix::process::geteuid().is_root())?;
+        let mut creator = Creator::new(Packer::new(packing)?, Ownership::usual() == Ownership::Caller)?;
         let target = self.target.as_ref().unwrap_or(&self.source);
         let target = target.as_os_str().as_bytes();
         let target: Vec<&[u8]> =
@@ -237,8 +239,9 @@ pub(super) struct Init {
 }
 
 impl Init {
-    pub(super) fn run(&self) -> Result<()> {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
         let dir = either(self.dir.as_ref(), self.layout.as_ref(), "which folder")?;
-        Layout::new(&dir, None).init()
+        Layout::new(&dir, None).init()?;
+        global.answer(|| json!({ "layout": dir }), String::new)
     }
 }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::transfer::Pack;
-use super::{Global, Teller, print};
+use super::{Global, Teller};
 use crate::error::{Error, Kind, Result};
 use crate::image::copy::{self, Packing};
 use crate::image::draft::{Draft, History};
 use crate::media::Compression;
 use crate::place::{Opening, Place};
+use crate::progress::Bar;
 use crate::registry::Settings;
 use crate::store::Store;
 
@@ -96,7 +99,12 @@ pub(super) fn deliver(global: &Global, mut draft: Draft<'_>, to: &Place, setting
     }
     let (top, ..) = copied?;
     global.tell(&format!("wrote {to}"));
-    print(format!("{}\n", top.digest))
+    let place = to.to_string();
+    let form = || {
+        let digest = top.digest.to_string();
+        json!({ "place": place, "media_type": top.media_type, "digest": digest, "size": top.size })
+    };
+    global.answer(form, || format!("{}\n", top.digest))
 }
 
 /// Without an index, and without a word for each layer that stays.
@@ -107,6 +115,10 @@ impl Teller for Quiet<'_> {
         if !line.starts_with("kept ") {
             self.0.tell(line);
         }
+    }
+
+    fn follow(&self, name: &str, total: u64) -> Bar {
+        self.0.follow(name, total)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::image::{Descriptor, Source};
 use crate::interrupt;
 use crate::layer::create::Creator;
 use crate::layer::diff::changes;
+use crate::layer::extract::Ownership;
 use crate::layer::pack::Packer;
 use crate::place::Place;
 
@@ -42,6 +43,11 @@ pub(super) struct Commit {
 }
 
 impl Commit {
+    /// The bundle.
+    pub(super) fn bundle(&self) -> &std::path::Path {
+        &self.dir
+    }
+
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let to = either(self.to.as_ref(), self.image.as_ref(), "what the new image is to be")?;
@@ -61,8 +67,8 @@ impl Commit {
             global.tell("nothing was changed: the new image gets no layer");
         } else {
             let packing = self.packed.packing();
-            let rootless = !rustix::process::geteuid().is_root();
-            let mut creator = Creator::new(Packer::new(packing)?, rootless)?;
+            let rootless = Ownership::usual() == Ownership::Caller;
+            let mut creator = Creator::new(Packer::new(packing)?, rootless)?.mapped(compared.note.mapped());
             creator.changes(&compared.trees.now, &found)?;
             draft.push(creator.finish()?.finish()?, packing.compression);
         }

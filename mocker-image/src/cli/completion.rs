@@ -3,24 +3,95 @@
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use clap_complete::Shell;
 
-use super::{Cli, print};
+use super::{Cli, Global, print};
 use crate::error::{Context, Result};
+use crate::store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Completion {
     /// The shell
-    #[arg(value_name = "SHELL")]
-    shell: clap_complete::Shell,
+    #[arg(value_name = "SHELL", required_unless_present = "names")]
+    shell: Option<Shell>,
+    /// Print the names of the images in the store instead: what the scripts ask for
+    #[arg(long, conflicts_with = "shell")]
+    names: bool,
 }
 
 impl Completion {
-    pub(super) fn run(&self) -> Result<()> {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
+        let Some(shell) = self.shell else { return print(names(global)?) };
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "mocker-image", &mut script);
-        print(script)
+        clap_complete::generate(shell, &mut Cli::command(), "mocker-image", &mut script);
+        print(with_names(shell, &String::from_utf8_lossy(&script)))
     }
 }
+
+/// A name a line; no store is made for the question.
+fn names(global: &Global) -> Result<String> {
+    let root = global.root()?;
+    match root.join("refs").try_exists().while_doing(|| format!("look for {}", root.display()))? {
+        false => Ok(String::new()),
+        true => {
+            let records = Store::open(&root)?.records()?;
+            Ok(records.iter().map(|record| format!("{}\n", record.name)).collect())
+        }
+    }
+}
+
+/// The script of a shell, which also offers what is in the store.
+fn with_names(shell: Shell, script: &str) -> String {
+    match shell {
+        Shell::Bash => format!("{script}{BASH}"),
+        Shell::Fish => {
+            let all = Cli::command();
+            let takes = |c: &&clap::Command| {
+                c.get_positionals().any(|arg| arg.get_value_names().is_some_and(|n| n[0].contains("IMAGE")))
+            };
+            let words: Vec<&str> = all.get_subcommands().filter(takes).map(clap::Command::get_name).collect();
+            let seen = format!("__fish_seen_subcommand_from {}", words.join(" "));
+            format!(
+                "{script}complete -c mocker-image -n \"{seen}\" -f -a \"(mocker-image completion --names 2>/dev/null)\"\n"
+            )
+        }
+        Shell::Zsh => {
+            let line = |line: &str| match line.trim_start().starts_with("':") || line.contains("'*::") {
+                true => line.replace(":_default'", ":_mocker_image_names'"),
+                false => line.to_owned(),
+            };
+            let (first, rest) = script.split_once('\n').unwrap_or((script, ""));
+            let rest: Vec<String> = rest.lines().map(line).collect();
+            format!("{first}\n{ZSH}{}\n", rest.join("\n"))
+        }
+        _ => script.to_owned(),
+    }
+}
+
+/// Colons break words in bash, and names are full of them: what stands before the last one is there already.
+const BASH: &str = r#"
+_mocker_image_names() {
+    _mocker-image "$@"
+    local line="${COMP_LINE:0:COMP_POINT}" name
+    local word="${line##* }"
+    [ "$COMP_CWORD" -gt 1 ] && [[ $word != -* ]] || return 0
+    for name in $(mocker-image completion --names 2>/dev/null); do
+        [[ $name == "$word"* ]] || continue
+        [[ $word == *:* ]] && name="${name#"${word%"${word##*:}"}"}"
+        COMPREPLY+=("$name")
+    done
+}
+complete -F _mocker_image_names -o nosort -o bashdefault -o default mocker-image
+"#;
+
+const ZSH: &str = r#"
+_mocker_image_names() {
+    local -a names
+    names=(${(f)"$(mocker-image completion --names 2>/dev/null)"})
+    compadd -- $names
+    _default
+}
+"#;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Man {

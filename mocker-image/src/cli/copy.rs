@@ -32,6 +32,6 @@ impl Copy {
         let ends = Ends { common: &self.common, source: Some(&self.from), destination: Some(&self.to) };
         let copied = transfer(global, &ends, &self.way, &self.source, &self.destination)
             .while_doing(|| format!("copy {} to {}", self.source, self.destination))?;
-        report(&self.way, &copied)
+        report(global, &self.way, &copied)
     }
 }

@@ -18,19 +18,21 @@ pub(super) struct Diff {
     /// Leave this path and what is below it out; may be repeated
     #[arg(long, value_name = "PATH")]
     mask_path: Vec<String>,
-    /// Print a JSON array instead of lines
-    #[arg(long)]
-    json: bool,
 }
 
 impl Diff {
-    pub(super) fn run(&self, _: &Global) -> Result<()> {
+    /// The bundle.
+    pub(super) fn bundle(&self) -> &std::path::Path {
+        &self.dir
+    }
+
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let step = || format!("find the changes in {}", self.dir.display());
         let compared = Compared::open(&self.dir).while_doing(step)?;
         let found = changes(&compared.trees, &masks(&self.mask_path)).while_doing(step)?;
         let path = |change: &Change| format!("/{}", String::from_utf8_lossy(&change.path));
-        if !self.json {
+        if !global.json {
             let line = |change: &Change| format!("{} {}\n", change.kind.letter(), path(change));
             return print(found.iter().map(line).collect::<String>());
         }

@@ -16,9 +16,6 @@ pub(super) struct Digest {
     /// The image: a place, see `copy`
     #[arg(value_name = "IMAGE")]
     place: Place,
-    /// Print a JSON object with media type and size, too
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -28,7 +25,7 @@ impl Digest {
         interrupt::watch()?;
         let top = top(global, &self.place, &self.remote);
         let (descriptor, _) = top.while_doing(|| format!("find the digest of {}", self.place))?;
-        match self.json {
+        match global.json {
             true => print(format!("{:#}\n", json!(descriptor))),
             false => print(format!("{}\n", descriptor.digest)),
         }
@@ -70,8 +67,9 @@ pub(super) struct ManifestDigest {
 }
 
 impl ManifestDigest {
-    pub(super) fn run(&self) -> Result<()> {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
         let bytes = std::fs::read(&self.file).while_doing(|| format!("read {}", self.file.display()))?;
-        print(format!("{}\n", crate::digest::Digest::of(&bytes)))
+        let digest = crate::digest::Digest::of(&bytes).to_string();
+        global.answer(|| json!({ "digest": digest }), || format!("{digest}\n"))
     }
 }

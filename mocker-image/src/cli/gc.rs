@@ -9,17 +9,13 @@ use crate::progress::size;
 use crate::store::Freed;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Gc {
-    /// Print a JSON object instead of a sentence
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct Gc {}
 
 impl Gc {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let freed = global.store()?.collect().while_doing(|| "free what no image needs")?;
-        match self.json {
+        match global.json {
             true => print(format!("{:#}\n", json!({ "files": freed.files, "bytes": freed.bytes }))),
             false => print(format!("{}\n", sentence(freed))),
         }

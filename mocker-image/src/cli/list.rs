@@ -12,11 +12,7 @@ use crate::reference::Reference;
 use crate::store::{Record, Store};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
-    /// Print a JSON array instead of a table
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct List {}
 
 /// One line.
 struct Row {
@@ -40,7 +36,7 @@ impl List {
                 store.records()?.into_iter().map(|record| Row::read(&store, record)).collect::<Result<_>>()?
             }
         };
-        match self.json {
+        match global.json {
             true => print(format!("{:#}\n", rows.iter().map(Row::json).collect::<serde_json::Value>())),
             false => print(table(&rows)),
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use serde_json::json;
 
 use super::{Global, Teller, Trust, wait};
 use crate::error::{Context, Error, Result};
@@ -38,7 +39,7 @@ impl Login {
         interrupt::watch()?;
         let (user, kept) = self.login().while_doing(|| format!("log in to {}", self.place))?;
         global.tell(&format!("logged in to {} as {user}; {kept} keeps the password", self.place));
-        Ok(())
+        global.answer(|| json!({ "registry": self.place, "user": user, "kept": kept }), String::new)
     }
 
     fn login(&self) -> Result<(String, String)> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::{Global, Teller};
 use crate::error::{Context, Result};
 use crate::reference;
@@ -26,6 +28,6 @@ impl Logout {
         let forgot = credentials::forget(self.place.as_deref(), self.authfile.as_deref());
         let place = forgot.while_doing(|| format!("log out of {whom}"))?;
         global.tell(&format!("logged out of {whom}; {place} has forgotten it"));
-        Ok(())
+        global.answer(|| json!({ "registry": self.place, "kept": place }), String::new)
     }
 }

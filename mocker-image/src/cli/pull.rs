@@ -1,7 +1,9 @@
 //! `pull`: an image into the store.
 
+use serde_json::json;
+
 use super::sign::Signed;
-use super::{Global, Remote, print};
+use super::{Global, Remote};
 use crate::error::{Context, Result};
 use crate::image::pull::{self, Freshness, Which};
 use crate::interrupt;
@@ -35,12 +37,17 @@ impl Pull {
         let pulled = pull.image(Freshness::Ask).and_then(|image| {
             pull.layers(&image, Which::Missing, |_, layer, blob| layer.verify(blob))?;
             pull.record(&image)?;
-            Ok(image.top.digest)
+            Ok(image)
         });
         if pulled.is_err() {
             store.undo_added()?;
         }
-        let digest = pulled.while_doing(|| format!("pull {}", self.reference))?;
-        print(format!("{digest}\n"))
+        let image = pulled.while_doing(|| format!("pull {}", self.reference))?;
+        let form = || {
+            let (top, manifest) = (&image.top, image.descriptor.digest.to_string());
+            json!({ "name": self.reference.to_string(), "media_type": top.media_type,
+                "digest": top.digest.to_string(), "size": top.size, "manifest": manifest })
+        };
+        global.answer(form, || format!("{}\n", image.top.digest))
     }
 }

@@ -32,6 +32,6 @@ impl Push {
         let source = Place::Store(self.image.clone());
         let pushed = transfer(global, &ends, &self.way, &source, &destination)
             .while_doing(|| format!("push {} to {destination}", self.image))?;
-        report(&self.way, &pushed)
+        report(global, &self.way, &pushed)
     }
 }

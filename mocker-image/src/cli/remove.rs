@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::{Access, Global, Teller, gc};
 use crate::bundle::note::{Note, Way};
 use crate::error::{Context, Error, Kind, Result};
@@ -12,7 +14,7 @@ use crate::place::Place;
 use crate::reference::Reference;
 use crate::registry::remote::Remote;
 use crate::registry::{Actions, Settings};
-use crate::store::Store;
+use crate::store::{Freed, Store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
@@ -25,6 +27,14 @@ pub(super) struct Remove {
 }
 
 impl Remove {
+    /// The bundles among what is to go.
+    pub(super) fn bundles(&self) -> impl Iterator<Item = &Path> {
+        self.targets.iter().filter_map(|target| match target {
+            Target::Bundle(dir) => Some(dir.as_path()),
+            Target::Place(_) => None,
+        })
+    }
+
     /// Removes all of them.
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
@@ -42,7 +52,13 @@ impl Remove {
                 }
             }
         }
-        if stored.is_empty() { Ok(()) } else { here(&stored, global) }
+        let freed = if stored.is_empty() { None } else { here(&stored, global)? };
+        let form = || {
+            let removed: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
+            let freed = freed.map(|freed| json!({ "files": freed.files, "bytes": freed.bytes }));
+            json!({ "removed": removed, "freed": freed })
+        };
+        global.answer(form, String::new)
     }
 
     /// At a registry, by digest: all tags of it go; in a layout, only the name.
@@ -70,6 +86,16 @@ enum Target {
     Bundle(PathBuf),
 }
 
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Place(Place::Registry(reference, false)) => reference.fmt(f),
+            Self::Place(place) => place.fmt(f),
+            Self::Bundle(dir) => dir.display().fmt(f),
+        }
+    }
+}
+
 fn target(text: &str) -> Result<Target> {
     match text.starts_with(['/', '.']) {
         true => Ok(Target::Bundle(text.into())),
@@ -80,7 +106,9 @@ fn target(text: &str) -> Result<Target> {
 /// A bundle of ours, with what is mounted in it.
 fn bundle(dir: &Path, global: &Global) -> Result<()> {
     let note = Note::of(dir)?;
-    overlay::detach(&dir.join("rootfs"))?;
+    if note.way == Way::Mounted {
+        overlay::detach(&dir.join("rootfs"))?;
+    }
     let removed = std::fs::remove_dir_all(dir);
     removed.while_doing(|| "remove its files; is a container still running from it?")?;
     if note.way != Way::Copy {
@@ -91,7 +119,7 @@ fn bundle(dir: &Path, global: &Global) -> Result<()> {
 }
 
 /// All of the names, or, if one is not there, none.
-fn here(references: &[&Reference], global: &Global) -> Result<()> {
+fn here(references: &[&Reference], global: &Global) -> Result<Option<Freed>> {
     let store = global.store()?;
     for reference in references {
         if store.record(reference)?.is_none() {
@@ -106,11 +134,12 @@ fn here(references: &[&Reference], global: &Global) -> Result<()> {
     match store.collect() {
         Err(e) if e.kind() == Kind::Busy => {
             global.tell(&format!("{e}: `mocker-image gc` will free what no image needs"));
-            Ok(())
+            Ok(None)
         }
         freed => {
-            global.tell(&gc::sentence(freed?));
-            Ok(())
+            let freed = freed?;
+            global.tell(&gc::sentence(freed));
+            Ok(Some(freed))
         }
     }
 }

@@ -11,15 +11,12 @@ pub(super) struct Search {
     /// `HOST[:PORT][/WORD]` for a registry's catalogue, or a word for Docker Hub
     #[arg(value_name = "TERM")]
     term: String,
-    /// Print a JSON array instead of lines
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     access: Access,
 }
 
 impl Search {
-    pub(super) fn run(&self, _: &Global) -> Result<()> {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let (host, word) = self.term.split_once('/').unwrap_or((&self.term, ""));
         let (host, word) = match host == "localhost" || host.contains(['.', ':']) {
@@ -31,7 +28,7 @@ impl Search {
         let at = if host == HUB { "index.docker.io" } else { &host };
         let found = wait(Registry::of_host(at, &settings)?.search(word));
         let found = found.while_doing(|| format!("search {host}"))?;
-        if self.json {
+        if global.json {
             return print(format!("{:#}\n", serde_json::json!(found)));
         }
         let line = |f: &crate::registry::Found| match f.description.as_str() {

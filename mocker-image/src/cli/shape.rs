@@ -14,6 +14,7 @@ use crate::image::tree::Tree;
 use crate::image::{Image, Source};
 use crate::interrupt;
 use crate::layer::create::Creator;
+use crate::layer::extract::Ownership;
 use crate::layer::pack::Packer;
 use crate::place::Place;
 use crate::progress::size;
@@ -26,9 +27,6 @@ pub(super) struct Stat {
     /// The same, umoci's way
     #[arg(long, value_name = "IMAGE", hide = true)]
     image: Option<Place>,
-    /// Print a JSON object instead of a table
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -42,7 +40,7 @@ impl Stat {
             load(&*source, self.remote.platform.as_ref(), global)
         };
         let lines = lines(&read().while_doing(|| format!("read {place}"))?)?;
-        if self.json {
+        if global.json {
             return print(format!("{:#}\n", json!({ "history": lines })));
         }
         let mut text = "LAYER         SIZE      CREATED               CREATED BY\n".to_owned();
@@ -113,7 +111,7 @@ impl Flatten {
 /// The whole file system as one archive.
 fn pack<W: Write>(source: &dyn Source, image: &Image, to: W) -> Result<W> {
     let tree = Tree::of(source, image, "flat")?;
-    let mut creator = Creator::new(to, !rustix::process::geteuid().is_root())?;
+    let mut creator = Creator::new(to, Ownership::usual() == Ownership::Caller)?;
     creator.tree(&tree.open()?, b".", b".")?;
     creator.finish()
 }
@@ -133,7 +131,11 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
-        self.export(global).while_doing(|| format!("export {}", self.place))
+        self.export(global).while_doing(|| format!("export {}", self.place))?;
+        match global.json && self.file.as_os_str() != "-" {
+            true => print(format!("{:#}\n", json!({ "file": self.file }))),
+            false => Ok(()),
+        }
     }
 
     fn export(&self, global: &Global) -> Result<()> {

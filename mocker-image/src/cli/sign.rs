@@ -162,9 +162,6 @@ pub(super) struct Sign {
     /// Say this in the signature, too; may be repeated
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
     annotation: Vec<(String, String)>,
-    /// Print a JSON object instead of the digests
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -174,7 +171,7 @@ impl Sign {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let signed = self.sign(global).while_doing(|| format!("sign {}", self.place))?;
-        if self.json {
+        if global.json {
             let digests: Vec<String> = signed.iter().map(Digest::to_string).collect();
             return print(format!("{:#}\n", json!({ "signed": digests })));
         }
@@ -239,13 +236,10 @@ pub(super) struct GenerateKey {
     /// The file with the passphrase for the private key [default: COSIGN_PASSWORD, or asked for]
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
-    /// Print a JSON object instead of lines
-    #[arg(long)]
-    json: bool,
 }
 
 impl GenerateKey {
-    pub(super) fn run(&self, _: &Global) -> Result<()> {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let prefix = super::author::either(self.prefix.as_ref(), self.output_prefix.as_ref(), "which files")?;
         let file = |end: &str| PathBuf::from(format!("{}.{end}", prefix.display()));
@@ -259,7 +253,7 @@ impl GenerateKey {
             PrivateKey::generate(&private, &public, &passphrase(self.passphrase_file.as_deref())?)
         };
         make().while_doing(|| format!("generate the key {}", prefix.display()))?;
-        match self.json {
+        match global.json {
             true => print(format!("{:#}\n", json!({ "private": private, "public": public }))),
             false => print(format!("{}\n{}\n", private.display(), public.display())),
         }

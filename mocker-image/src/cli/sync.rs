@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::transfer::{Common, DestinationEnd, Ends, SourceEnd, Way, transfer};
 use super::{Global, Teller, print};
 use crate::error::{Context, Error, Kind, Result};
@@ -56,11 +58,14 @@ impl Sync {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let all = self.images().while_doing(|| format!("list the images of {}", self.source))?;
-        let mut failed = 0;
+        let (mut failed, mut done) = (0, Vec::new());
         for (from, name) in &all {
             let to = self.target(name)?;
             if self.dry_run {
-                print(format!("{from} -> {to}\n"))?;
+                match global.json {
+                    true => done.push(json!({ "from": from.to_string(), "to": to.to_string() })),
+                    false => print(format!("{from} -> {to}\n"))?,
+                }
                 continue;
             }
             if let Place::Dir(dir) = &to {
@@ -74,8 +79,19 @@ impl Sync {
                     global.tell(&e.to_string());
                     failed += 1;
                 }
-                other => print(format!("{} {to}\n", other?.digest))?,
+                other => {
+                    let digest = other?.digest.to_string();
+                    match global.json {
+                        true => done.push(json!({
+                            "from": from.to_string(), "to": to.to_string(), "digest": digest,
+                        })),
+                        false => print(format!("{digest} {to}\n"))?,
+                    }
+                }
             }
+        }
+        if global.json {
+            print(format!("{:#}\n", json!(done)))?;
         }
         match failed {
             0 => Ok(()),

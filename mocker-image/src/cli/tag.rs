@@ -1,5 +1,7 @@
 //! `tag`: one more name for an image of the store.
 
+use serde_json::json;
+
 use super::Global;
 use crate::error::{Context, Error, Kind, Result};
 use crate::reference::Reference;
@@ -28,6 +30,8 @@ impl Tag {
             let e = Error::new(Kind::NotFound, "there is no such image in the store");
             e.hint(format!("get it with `mocker-image pull {}`", self.source))
         })?;
-        store.point(&self.name, &record.top, &record.manifest)
+        store.point(&self.name, &record.top, &record.manifest)?;
+        let digest = record.top.digest.to_string();
+        global.answer(|| json!({ "name": self.name.to_string(), "digest": digest }), String::new)
     }
 }

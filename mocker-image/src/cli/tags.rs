@@ -11,20 +11,17 @@ pub(super) struct Tags {
     /// The repository: `[HOST[:PORT]/]NAME`
     #[arg(value_name = "REPOSITORY")]
     repository: Reference,
-    /// Print a JSON array instead of lines
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     access: Access,
 }
 
 impl Tags {
-    pub(super) fn run(&self, _: &Global) -> Result<()> {
+    pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let step = || format!("list the tags of {}", self.repository.name());
         let registry = Registry::new(&self.repository, &self.access.settings())?;
         let tags = wait(registry.tags()).while_doing(step)?;
-        match self.json {
+        match global.json {
             true => print(format!("{:#}\n", serde_json::Value::from(tags))),
             false => print(tags.iter().map(|tag| format!("{tag}\n")).collect::<String>()),
         }

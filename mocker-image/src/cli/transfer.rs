@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::sign::{Signed, Signing, carries};
-use super::{Global, credentials, print};
+use super::{Global, credentials};
 use crate::archive::docker::Form;
 use crate::error::{Context, Error, Result};
 use crate::image::copy::{self, Choice, Options, Packing};
@@ -168,9 +168,6 @@ pub(super) struct Way {
     /// The most bytes of a blob that a registry gets in one request [default: all]
     #[arg(long, value_name = "BYTES")]
     chunk_size: Option<std::num::NonZeroU64>,
-    /// Print a JSON object instead of the digest
-    #[arg(long)]
-    json: bool,
     /// Refused: there is no encryption here
     #[arg(long, hide = true, aliases = ["encrypt-layer", "decryption-key"], value_name = "KEY")]
     encryption_key: Option<String>,
@@ -281,13 +278,10 @@ fn beside(place: &Place, name: &Reference, opening: &Opening<'_>) -> Result<Opti
 }
 
 /// Tells what came of it: the digest on standard output, and in a file where that was asked for.
-pub(super) fn report(way: &Way, copied: &Descriptor) -> Result<()> {
+pub(super) fn report(global: &Global, way: &Way, copied: &Descriptor) -> Result<()> {
     if let Some(file) = &way.digestfile {
         let written = std::fs::write(file, copied.digest.to_string());
         written.while_doing(|| format!("write {}", file.display()))?;
     }
-    match way.json {
-        true => print(format!("{:#}\n", json!(copied))),
-        false => print(format!("{}\n", copied.digest)),
-    }
+    global.answer(|| json!(copied), || format!("{}\n", copied.digest))
 }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::sign::{Signed, Witness};
-use super::{Global, Remote, Teller};
+use super::{Global, Remote, Teller, print};
 use crate::bundle::Stage;
 use crate::bundle::config::{self, Root};
 use crate::bundle::note::{FOLDER, Note, Way};
@@ -15,12 +17,13 @@ use crate::image::pull::{self, Freshness, Which};
 use crate::image::tree::layer;
 use crate::image::{Image, Source};
 use crate::interrupt;
-use crate::layer::extract::{Extractor, Ownership};
-use crate::overlay;
+use crate::layer::extract::{Extractor, Manner, Ownership};
+use crate::layer::ids::{Ids, Range};
 use crate::place::Place;
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::store::layers::{User, chain};
+use crate::{overlay, userns};
 
 /// Who mounts the overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -45,6 +48,18 @@ pub(super) struct Unpack {
     /// Copy the layers into a root file system of the bundle's own
     #[arg(long, conflicts_with = "overlay")]
     copy: bool,
+    /// The host's ids for the container's users; may be repeated. The bundle gets a user namespace, and a copy
+    #[arg(long, value_name = "CONTAINER:HOST:SIZE", requires = "gid_map", conflicts_with = "overlay")]
+    uid_map: Vec<Range>,
+    /// The same for groups
+    #[arg(long, value_name = "CONTAINER:HOST:SIZE", requires = "uid_map")]
+    gid_map: Vec<Range>,
+    /// Without root: give the files to the ids that /etc/subuid and /etc/subgid lend you (by newuidmap)
+    #[arg(long, conflicts_with_all = ["overlay", "uid_map"])]
+    sub_ids: bool,
+    /// Where a layer has a directory and a link to one is there, leave the link (and make a copy)
+    #[arg(long, conflicts_with = "overlay")]
+    keep_dirlinks: bool,
     /// Nobody in the container may write to its root file system
     #[arg(long)]
     read_only: bool,
@@ -81,13 +96,22 @@ impl Unpack {
             Way::Copy => "a copy, for any runtime",
         };
         global.tell(&format!("unpacked {} into {}: {kind}", self.place, self.dir.display()));
-        Ok(())
+        match global.json {
+            true => print(format!(
+                "{:#}\n",
+                json!({
+                    "image": self.place.to_string(), "bundle": self.dir, "kind": way,
+                })
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Root shares layers where the machine lets them be shared.
     fn way(&self, global: &Global) -> Result<Way> {
-        let root = rustix::process::geteuid().is_root();
-        match (self.overlay, self.copy) {
+        let root = ownership() == Ownership::Archive;
+        let copy = self.copy || self.keep_dirlinks || !self.uid_map.is_empty();
+        match (self.overlay, copy) {
             (Some(_), _) if !root => {
                 let e = Error::new(Kind::Unsupported, "only root can share layers by an overlay");
                 Err(e.hint("leave --overlay away"))
@@ -97,7 +121,10 @@ impl Unpack {
             (None, true) => Ok(Way::Copy),
             (None, false) => {
                 let parent = self.dir.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new("."));
-                let shared = root && overlay::may_lie_on(parent)? && overlay::may_lie_on(&global.root()?)?;
+                let shared = root
+                    && overlay::may_lie_on(parent)?
+                    && overlay::may_lie_on(&global.root()?)?
+                    && overlay::fits(&global.root()?)?;
                 Ok(if shared { Way::Overlay } else { Way::Copy })
             }
         }
@@ -133,7 +160,7 @@ impl Unpack {
     /// A root file system of its own.
     fn fill(&self, pull: &pull::Pull<'_>, stage: Stage, freshness: Freshness) -> Result<()> {
         let image = pull.image(freshness)?;
-        let mut extractor = Extractor::new(&stage.rootfs(), ownership())?;
+        let mut extractor = Extractor::new(&stage.rootfs(), self.manner()?)?;
         pull.layers(&image, Which::All, |_, layer, blob| layer.apply(blob, &mut extractor))?;
         let config =
             config::convert(&image.config.document, &stage.rootfs(), ownership(), &self.root(Vec::new()))?;
@@ -155,7 +182,7 @@ impl Unpack {
     /// Straight from a place, whose layers are read once.
     fn copy(&self, source: &dyn Source, stage: Stage, global: &Global) -> Result<()> {
         let image = load(source, self.remote.platform.as_ref(), global)?;
-        let mut extractor = Extractor::new(&stage.rootfs(), ownership())?;
+        let mut extractor = Extractor::new(&stage.rootfs(), self.manner()?)?;
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
             layer(&image, n)?.apply(source.blob(descriptor)?, &mut extractor)?;
         }
@@ -205,6 +232,10 @@ impl Unpack {
             Way::Overlay => overlay::options(&stack.paths(), &own("upper"), &own("work")),
             _ => Vec::new(),
         };
+        if let Some((_, value)) = overlay.iter().find(|(_, value)| value.len() > overlay::LONGEST) {
+            let e = Error::new(Kind::Unsupported, format!("{value} is too long for an option of an overlay"));
+            return Err(e.hint("use --copy, or a --root with a shorter path"));
+        }
         let rootfs = overlay::path_of(&merged);
         let config = config::convert(&image.config.document, &rootfs, ownership(), &self.root(overlay))?;
         let note = self.note(store.root(), image, &stage, way)?;
@@ -213,6 +244,7 @@ impl Unpack {
         // Before the bundle is there, so that there is none whose layers nobody keeps.
         let user = User { dir: dir.clone(), manifest: note.manifest.clone(), layers: note.layers.clone() };
         store.note_user(&id, &user)?;
+        store.tie(&id, &folder.join("keep"))?;
         stage.finish(&config)?;
         match way {
             Way::Mounted => mount_at(&dir, &note),
@@ -221,7 +253,33 @@ impl Unpack {
     }
 
     fn root(&self, overlay: Vec<(String, String)>) -> Root {
-        Root { readonly: self.read_only, overlay }
+        Root { readonly: self.read_only, overlay, ids: self.ids() }
+    }
+
+    /// The map of ids that was asked for; inside a namespace of our own, its.
+    fn ids(&self) -> Option<Ids> {
+        match self.uid_map.is_empty() {
+            false => Some(Ids { uid: self.uid_map.clone(), gid: self.gid_map.clone() }),
+            true => userns::inside().ok().flatten(),
+        }
+    }
+
+    fn manner(&self) -> Result<Manner> {
+        let ids = self.ids().filter(|_| ownership() == Ownership::Archive);
+        Ok(Manner { ownership: ownership(), ids, keep_dirlinks: self.keep_dirlinks })
+    }
+
+    /// The ids of the namespace that this has to run in.
+    pub(super) fn namespace(&self) -> Result<Option<Ids>> {
+        match (rustix::process::geteuid().is_root(), self.sub_ids) {
+            (false, true) => userns::lent().map(Some),
+            (false, false) => Ok(self.ids()),
+            (true, true) if userns::inside()?.is_none() => {
+                let e = Error::invalid("--sub-ids is for users without root");
+                Err(e.hint("use --uid-map and --gid-map"))
+            }
+            (true, _) => Ok(None),
+        }
     }
 
     fn note(&self, store: &Path, image: &Image, stage: &Stage, way: Way) -> Result<Note> {
@@ -234,6 +292,9 @@ impl Unpack {
             store: root,
             manifest: image.descriptor.clone(),
             layers: chain(&image.config.diff_ids).iter().map(|id| id.hex().to_owned()).collect(),
+            ids: self.ids(),
+            lent: userns::inside()?.is_some(),
+            keep_dirlinks: self.keep_dirlinks,
         })
     }
 }
@@ -246,8 +307,5 @@ fn mount_at(dir: &Path, note: &Note) -> Result<()> {
 }
 
 fn ownership() -> Ownership {
-    match rustix::process::geteuid().is_root() {
-        true => Ownership::Archive,
-        false => Ownership::Caller,
-    }
+    Ownership::usual()
 }

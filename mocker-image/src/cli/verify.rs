@@ -23,9 +23,6 @@ pub(super) struct Verify {
     key: Vec<PathBuf>,
     #[command(flatten)]
     remote: Remote,
-    /// Print a JSON object instead of lines
-    #[arg(long)]
-    json: bool,
 }
 
 impl Verify {
@@ -39,14 +36,14 @@ impl Verify {
         let step = || format!("verify the store {}", store.root().display());
         let verdict = store.verify().while_doing(step)?;
         let (blobs, bad) = (verdict.blobs, verdict.bad.len());
-        if self.json {
+        if global.json {
             let list = verdict.bad.iter().map(|b| json!({ "blob": b.blob, "why": b.why, "names": b.names }));
             print(format!("{:#}\n", json!({ "blobs": blobs, "bad": list.collect::<Vec<_>>() })))?;
         } else {
             print(verdict.bad.iter().map(line).collect::<String>())?;
         }
         match bad {
-            0 if self.json => Ok(()),
+            0 if global.json => Ok(()),
             0 => print(format!("all {blobs} blobs are what their digests say\n")),
             1 => Err(wrong("1 blob is bad or missing").step(step())),
             n => Err(wrong(&format!("{n} blobs are bad or missing")).step(step())),
@@ -66,7 +63,7 @@ impl Verify {
         }
         let blobs = image.manifest.layers.len() + 2;
         let by: Vec<String> = self.key.iter().map(|key| key.display().to_string()).collect();
-        if self.json {
+        if global.json {
             return print(format!("{:#}\n", json!({ "blobs": blobs, "bad": [], "signed": by })));
         }
         print(by.iter().map(|key| format!("signed by {key}\n")).collect::<String>())?;

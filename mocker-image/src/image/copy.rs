@@ -21,7 +21,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::layer::pack;
 pub use crate::layer::pack::Packing;
 use crate::media::{Compression, Family};
-use crate::progress::{Teller, count, size};
+use crate::progress::{Bar, Teller, count, size};
 use crate::reference::Reference;
 use crate::signature::Signature;
 
@@ -163,8 +163,9 @@ impl Copy<'_> {
     }
 
     fn put(&self, descriptor: &Descriptor, supply: &dyn Supply) -> Result<()> {
+        let bar = self.teller.follow(descriptor.digest.short(), descriptor.size);
         let (name, size) = (descriptor.digest.short(), size(descriptor.size));
-        match self.sink.put_blob(descriptor, supply)? {
+        match self.sink.put_blob(descriptor, &Followed { supply, bar })? {
             Put::Sent => self.teller.tell(&format!("copied {name} ({size})")),
             Put::Mounted => self.teller.tell(&format!("mounted {name} ({size})")),
         }
@@ -242,6 +243,22 @@ impl Copy<'_> {
             all.push((digest, signatures));
         }
         Ok(())
+    }
+}
+
+/// A supply whose bytes are counted while they are read.
+struct Followed<'a> {
+    supply: &'a dyn Supply,
+    bar: Bar,
+}
+
+impl Supply for Followed<'_> {
+    fn open(&self) -> Result<Blob> {
+        Ok(self.supply.open()?.followed(&self.bar))
+    }
+
+    fn origins(&self) -> Vec<Reference> {
+        self.supply.origins()
     }
 }
 

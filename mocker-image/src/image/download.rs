@@ -7,6 +7,7 @@ use reqwest::Response;
 
 use super::Descriptor;
 use crate::error::{Error, Kind, Result};
+use crate::progress::Bar;
 use crate::registry::retry::{Backoff, is_broken};
 use crate::registry::{Registry, starts_at};
 use crate::store::Store;
@@ -34,6 +35,7 @@ pub(super) async fn download(
     registry: &Registry,
     descriptor: &Descriptor,
     progress: &Arc<Progress>,
+    bar: &Bar,
 ) -> Result<()> {
     let mut partial = loop {
         match store.claim(descriptor, progress)? {
@@ -42,6 +44,7 @@ pub(super) async fn download(
             Claim::Busy => tokio::time::sleep(POLL).await,
         }
     };
+    bar.add(partial.len());
     let mut backoff = Backoff::default();
     loop {
         let have = partial.len();
@@ -50,7 +53,7 @@ pub(super) async fn download(
         }
         // Asking tries again by itself.
         let response = registry.blob(&descriptor.digest, have).await?;
-        let Err(e) = receive(registry, response, descriptor, &mut partial).await else {
+        let Err(e) = receive(registry, response, descriptor, (&mut partial, bar)).await else {
             break;
         };
         if partial.len() > have {
@@ -69,7 +72,7 @@ async fn receive(
     registry: &Registry,
     mut response: Response,
     descriptor: &Descriptor,
-    partial: &mut Partial,
+    (partial, bar): (&mut Partial, &Bar),
 ) -> Result<()> {
     let have = partial.len();
     let start = starts_at(&response, have);
@@ -87,6 +90,7 @@ async fn receive(
         let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
         skip -= known as u64;
         partial.write(&chunk[known..])?;
+        bar.add((chunk.len() - known) as u64);
     }
     Ok(())
 }

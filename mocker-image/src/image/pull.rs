@@ -197,11 +197,12 @@ impl<'a> Pull<'a> {
         let mut downloads = JoinSet::new();
         for (descriptor, progress) in missing {
             let (store, registry) = (Arc::clone(self.store), Arc::clone(&remote.registry));
-            let lanes = Arc::clone(&lanes);
+            let (lanes, bar) =
+                (Arc::clone(&lanes), self.teller.follow(descriptor.digest.short(), descriptor.size));
             downloads.spawn(async move {
                 let _lane = lanes.acquire().await;
                 let name = || format!("layer {descriptor}");
-                download(&store, &registry, &descriptor, &progress)
+                download(&store, &registry, &descriptor, &progress, &bar)
                     .await
                     .while_doing(name)
                     .map(|()| descriptor.clone())
@@ -230,14 +231,15 @@ impl<'a> Pull<'a> {
         }
         let remote = self.remote()?;
         let fetched = remote.wait(remote.registry.manifest(&self.reference.selector()))?;
-        let digest = Digest::of(&fetched.bytes);
+        let mut digest = Digest::of(&fetched.bytes);
         if let Some(want) = self.reference.digest() {
             let mut check = Check::new(want, fetched.bytes.len() as u64);
             check.update(&fetched.bytes).and_then(|()| check.finish()).while_doing(|| "the manifest")?;
+            digest.clone_from(want);
         }
         // What it is must be clear before it is kept.
         Document::parse(&fetched.bytes, &fetched.media_type)?;
-        self.store.put(&fetched.bytes)?;
+        self.store.put(&digest, &fetched.bytes)?;
         let size = fetched.bytes.len() as u64;
         Ok((Descriptor { media_type: fetched.media_type, digest, size }, fetched.bytes))
     }
@@ -261,7 +263,7 @@ impl<'a> Pull<'a> {
         })?;
         let mut check = Check::new(&descriptor.digest, descriptor.size);
         check.update(&bytes).and_then(|()| check.finish())?;
-        self.store.put(&bytes)?;
+        self.store.put(&descriptor.digest, &bytes)?;
         Ok(bytes)
     }
 

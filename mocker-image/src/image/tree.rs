@@ -30,13 +30,9 @@ impl Tree {
         let scratch = crate::home::variable("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
         let this = Self { dir: scratch.join(format!("mocker-{name}-{}", std::process::id())) };
         std::fs::create_dir(&this.dir).while_doing(|| format!("make {}", this.dir.display()))?;
-        let ownership = match rustix::process::geteuid().is_root() {
-            true => Ownership::Archive,
-            false => Ownership::Caller,
-        };
         // The archive's modes are to be the files' modes.
         let mask = rustix::process::umask(Mode::empty());
-        let mut extractor = Extractor::new(&this.dir, ownership)?;
+        let mut extractor = Extractor::new(&this.dir, Ownership::usual())?;
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
             layer(image, n)?.apply(source.blob(descriptor)?, &mut extractor)?;
         }

@@ -15,6 +15,7 @@ use tar::{EntryType, Header};
 
 use super::diff::{Change, Kind, attributes, open};
 use super::entry::text;
+use super::ids::Ids;
 use super::owner;
 use crate::error::{Context, Error, Result};
 
@@ -31,6 +32,8 @@ pub struct Creator<W: Write> {
     epoch: Option<i64>,
     /// Whether the files are an ordinary user's, and say in an attribute whose they should be.
     rootless: bool,
+    /// Which of the host's ids stand for the archive's.
+    ids: Option<Ids>,
 }
 
 /// What SOURCE_DATE_EPOCH says.
@@ -47,7 +50,14 @@ impl<W: Write> Creator<W> {
     /// Nothing is written yet.
     pub fn new(to: W, rootless: bool) -> Result<Self> {
         let builder = tar::Builder::new(to);
-        Ok(Self { builder, links: HashMap::new(), epoch: epoch()?, rootless })
+        Ok(Self { builder, links: HashMap::new(), epoch: epoch()?, rootless, ids: None })
+    }
+
+    /// The same, from files whose owners are mapped.
+    #[must_use]
+    pub fn mapped(mut self, ids: Option<Ids>) -> Self {
+        self.ids = ids;
+        self
     }
 
     /// Writes all changes of a tree.
@@ -122,13 +132,19 @@ impl<W: Write> Creator<W> {
         }
         if stat.st_nlink > 1 && !kind.is_dir() {
             if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)).cloned() {
+                let mut stat = stat;
+                if let Some(ids) = &self.ids {
+                    (stat.st_uid, stat.st_gid) = ids.to_container((stat.st_uid, stat.st_gid))?;
+                }
                 let header = self.header(&stat, EntryType::Link);
                 return self.append(header, (to, Some(&first)), Vec::new(), &mut io::empty());
             }
             self.links.insert((stat.st_dev, stat.st_ino), to.to_vec());
         }
-        let mut records = Vec::new();
-        let mut stat = stat;
+        let (mut records, mut stat) = (Vec::new(), stat);
+        if let Some(ids) = &self.ids {
+            (stat.st_uid, stat.st_gid) = ids.to_container((stat.st_uid, stat.st_gid))?;
+        }
         for (key, value) in attributes(&dir, name)? {
             match key.as_slice() {
                 owner::ATTRIBUTE if self.rootless => (stat.st_uid, stat.st_gid) = owner::decode(&value)?,

@@ -25,6 +25,7 @@ use rustix::fs::{Mode, Timespec, Timestamps};
 
 use super::archive::Archive;
 use super::entry::{Entry, Kind};
+use super::ids::Ids;
 use super::tree::{Folder, Tree, components};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 
@@ -33,8 +34,38 @@ use crate::error::{Context, Error, Kind as ErrorKind, Result};
 pub enum Ownership {
     /// Those that the archive says; needs root.
     Archive,
+    /// The same, by root of a user namespace: devices become empty files.
+    Namespace,
     /// The caller's, whatever the archive says; devices become empty files.
     Caller,
+}
+
+impl Ownership {
+    /// What whoever runs this can do.
+    pub fn usual() -> Self {
+        match (rustix::process::geteuid().is_root(), crate::userns::is_partial()) {
+            (false, _) => Self::Caller,
+            (true, true) => Self::Namespace,
+            (true, false) => Self::Archive,
+        }
+    }
+}
+
+/// How layers become files.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// Whose files they become.
+    pub ownership: Ownership,
+    /// Which of the host's ids stand for the archive's; `None` is the same ones.
+    pub ids: Option<Ids>,
+    /// A directory of an archive leaves a link to a directory that stands in its place.
+    pub keep_dirlinks: bool,
+}
+
+impl From<Ownership> for Manner {
+    fn from(ownership: Ownership) -> Self {
+        Self { ownership, ids: None, keep_dirlinks: false }
+    }
 }
 
 /// What a directory gets when its layer is done.
@@ -50,6 +81,8 @@ struct Last {
 pub struct Extractor {
     tree: Tree,
     ownership: Ownership,
+    ids: Option<Ids>,
+    keep_dirlinks: bool,
     /// Inode -> what to do last; by inode, since links give a directory several paths.
     last: HashMap<u64, Last>,
     /// Hashes of the paths that the current layer made: an opaque directory keeps those.
@@ -60,21 +93,33 @@ pub struct Extractor {
 
 impl Extractor {
     /// Begins with an empty directory. The process's umask must be 0.
-    pub fn new(root: &Path, ownership: Ownership) -> Result<Self> {
+    pub fn new(root: &Path, manner: impl Into<Manner>) -> Result<Self> {
+        let this = Self::at(Tree::open(root)?, manner.into(), true);
+        if let (Some(ids), Some(folder)) = (&this.ids, this.tree.root()?) {
+            make::give(&folder.fd, ids.to_host((0, 0))?)?;
+        }
+        Ok(this)
+    }
+
+    fn at(tree: Tree, manner: Manner, lowest: bool) -> Self {
         let (last, made, seed) = (HashMap::new(), HashSet::new(), RandomState::new());
-        Ok(Self { tree: Tree::open(root)?, ownership, last, made, seed, lowest: true })
+        let Manner { ownership, ids, keep_dirlinks } = manner;
+        Self { tree, ownership, ids, keep_dirlinks, last, made, seed, lowest }
     }
 
     /// Begins with a directory that has the content of lower layers.
     pub fn over(root: OwnedFd, ownership: Ownership) -> Self {
-        let (last, made, seed) = (HashMap::new(), HashSet::new(), RandomState::new());
-        Self { tree: Tree::of(root), ownership, last, made, seed, lowest: false }
+        Self::at(Tree::of(root), ownership.into(), false)
     }
 
     /// Applies one layer.
     pub fn layer(&mut self, input: &mut dyn BufRead) -> Result<()> {
         let mut archive = Archive::new(input);
-        while let Some(entry) = archive.next_entry()? {
+        while let Some(mut entry) = archive.next_entry()? {
+            if let Some(ids) = &self.ids {
+                let mapped = ids.to_host((entry.uid, entry.gid));
+                (entry.uid, entry.gid) = mapped.while_doing(|| format!("entry {}", entry.display()))?;
+            }
             self.entry(&entry, &mut archive).while_doing(|| format!("entry {}", entry.display()))?;
         }
         self.lowest = false;
@@ -135,6 +180,9 @@ impl Extractor {
             made => made.while_doing(|| format!("make the directory {}", super::entry::text(path)))?,
         }
         let folder = self.tree.enter(path, &parent, name)?;
+        if let Some(ids) = &self.ids {
+            make::give(&folder.fd, ids.to_host((0, 0))?)?;
+        }
         self.last.insert(folder.stat.st_ino, Last { path: path.to_vec(), mode: 0o755, mtime });
         Ok(folder)
     }
@@ -178,7 +226,7 @@ impl Extractor {
                 continue;
             }
             let mode = match self.ownership {
-                Ownership::Archive => last.mode,
+                Ownership::Archive | Ownership::Namespace => last.mode,
                 Ownership::Caller => last.mode | 0o700,
             };
             let name = || format!("directory {}", super::entry::text(&last.path));

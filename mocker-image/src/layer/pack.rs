@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::unpacked::Unpacked;
 use crate::digest::{Digest, Hasher};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::home;
 use crate::image::{Blob, Descriptor, Supply};
 use crate::media::Compression;
@@ -107,6 +107,10 @@ impl Packer {
             Compression::Zstd => {
                 let encoder = zstd::stream::write::Encoder::new(file, packing.level.unwrap_or(3));
                 Encoder::Zstd(encoder.while_doing(|| "begin to pack")?)
+            }
+            other => {
+                let what = format!("nothing is packed in {} here", other.name());
+                return Err(Error::new(Kind::Unsupported, what));
             }
         };
         Ok(Self { encoder, plain: Hasher::sha256() })

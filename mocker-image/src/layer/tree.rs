@@ -62,6 +62,11 @@ impl Tree {
         Self { root: Rc::new(root), open: HashMap::new() }
     }
 
+    /// The root itself.
+    pub(super) fn root(&self) -> Result<Option<Folder>> {
+        Folder::new(Rc::clone(&self.root)).map(Some)
+    }
+
     /// The directory at a clean path, or `None` if something on the way is missing.
     pub(super) fn folder(&mut self, path: &[u8]) -> Result<Option<Rc<Folder>>> {
         if path.is_empty() {

@@ -1,13 +1,15 @@
 //! A layer's archive, unpacked and hashed while it is read.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
 use crate::digest::{Digest, Hasher};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::interrupt;
 use crate::media::Compression;
+use crate::progress::size;
 
 /// Bytes between inflation and the archive's reader; fits a second-level cache.
 const WINDOW: usize = 128 * 1024;
@@ -23,13 +25,55 @@ pub fn decoder<R: BufRead + Send + 'static>(
         Compression::None => Box::new(packed),
         Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
+        Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, DICTIONARY)),
     })
 }
 
+/// The most KiB that a stream of xz may want for its dictionary: what `xz -9` writes fits.
+const DICTIONARY: u32 = 80 << 10;
+/// Bytes that a layer may unpack to whatever its size.
+const FREE: u64 = 1 << 30;
+/// How many times its size a layer may unpack to beyond that; real ones unpack to 2 to 20 times theirs.
+const RATIO: u64 = 200;
+
+/// What a layer may unpack to; 0 is the usual bound. For the whole program, like its umask.
+static MOST: AtomicU64 = AtomicU64::new(0);
+
+/// Lets layers unpack to so many bytes, and no more.
+pub fn allow(bytes: u64) {
+    MOST.store(bytes, Ordering::Relaxed);
+}
+
+/// A reader that knows how much was read.
+struct Counted<R> {
+    inner: R,
+    seen: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.seen += n as u64;
+        Ok(n)
+    }
+}
+
 enum Decoder<R: Read> {
-    Plain(BufReader<R>),
-    Gzip(Box<MultiGzDecoder<BufReader<R>>>),
-    Zstd(zstd::stream::read::Decoder<'static, BufReader<R>>),
+    Plain(BufReader<Counted<R>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Counted<R>>>>),
+    Zstd(zstd::stream::read::Decoder<'static, BufReader<Counted<R>>>),
+}
+
+impl<R: Read> Decoder<R> {
+    /// How many packed bytes were read.
+    fn packed(&self) -> u64 {
+        match self {
+            Self::Plain(blob) => blob.get_ref().seen,
+            Self::Gzip(decoder) => decoder.get_ref().get_ref().seen,
+            Self::Zstd(decoder) => decoder.get_ref().get_ref().seen,
+        }
+    }
 }
 
 /// The unpacked bytes of a layer; every byte lent out was hashed before.
@@ -38,6 +82,8 @@ pub struct Unpacked<R: Read> {
     window: Vec<u8>,
     start: usize,
     end: usize,
+    /// Bytes that came out.
+    out: u64,
     hasher: Hasher,
     want: Digest,
 }
@@ -45,7 +91,7 @@ pub struct Unpacked<R: Read> {
 impl<R: Read> Unpacked<R> {
     /// Opens a blob that must be packed as its media type says.
     pub fn open(blob: R, compression: Compression, diff_id: &Digest) -> Result<Self> {
-        let mut blob = BufReader::with_capacity(INPUT, blob);
+        let mut blob = BufReader::with_capacity(INPUT, Counted { inner: blob, seen: 0 });
         let seen = Compression::sniff(blob.fill_buf()?);
         if seen != compression {
             let (says, is) = (compression.name(), seen.name());
@@ -55,9 +101,13 @@ impl<R: Read> Unpacked<R> {
             Compression::None => Decoder::Plain(blob),
             Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(blob))),
             Compression::Zstd => Decoder::Zstd(zstd::stream::read::Decoder::with_buffer(blob)?),
+            other => {
+                let what = format!("a layer in {} has no media type", other.name());
+                return Err(Error::new(Kind::Unsupported, what));
+            }
         };
-        let window = vec![0; WINDOW];
-        Ok(Self { decoder, window, start: 0, end: 0, hasher: diff_id.hasher(), want: diff_id.clone() })
+        let (window, want) = (vec![0; WINDOW], diff_id.clone());
+        Ok(Self { decoder, window, start: 0, end: 0, out: 0, hasher: diff_id.hasher(), want })
     }
 
     /// Reads what is left and checks the diffID and, by reaching its end, the blob.
@@ -79,6 +129,18 @@ impl<R: Read> Unpacked<R> {
             got if got == self.want => Ok(()),
             got => Err(Error::invalid(format!("unpacks to {got}, but its diffID is {}", self.want))),
         }
+    }
+
+    /// An error as soon as more comes out than any honest layer has in it.
+    fn bounded(&self) -> Result<()> {
+        let (packed, most) = (self.decoder.packed(), MOST.load(Ordering::Relaxed));
+        let bound = if most > 0 { most } else { FREE.saturating_add(packed.saturating_mul(RATIO)) };
+        if self.out <= bound {
+            return Ok(());
+        }
+        let (packed, bound) = (size(packed), size(bound));
+        let e = Error::invalid(format!("{packed} of it unpack to more than {bound}: is it a bomb?"));
+        Err(e.hint("if it is meant to be so large, say how much with --max-unpacked"))
     }
 
     fn decode(&mut self) -> io::Result<usize> {
@@ -123,6 +185,8 @@ impl<R: Read> BufRead for Unpacked<R> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
             self.end = self.decode()?;
+            self.out += self.end as u64;
+            self.bounded()?;
             self.hasher.update(&self.window[..self.end]);
         }
         Ok(&self.window[self.start..self.end])

@@ -81,8 +81,7 @@ impl Registry {
         if response.status().is_success() {
             return self.body(response).await.while_doing(|| "read the referrers");
         }
-        let tag = format!("{}-{}", digest.algorithm(), &digest.hex()[..64]);
-        match self.manifest(&tag).await {
+        match self.manifest(&digest.stand_in()).await {
             Ok(fetched) => Ok(fetched.bytes),
             Err(e) if e.kind() == Kind::NotFound => {
                 crate::image::edit::to_bytes(&crate::layout::empty_index())

@@ -2,6 +2,9 @@
 //!
 //! Several threads may read and write at once; whoever waits drives the connections of all.
 
+mod beside;
+mod subject;
+
 use std::future::Future;
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -18,9 +21,9 @@ use crate::digest::{Digest, Verified};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Blob, Descriptor, Document, Put, Sink, Source, Supply, Takes};
 use crate::interrupt::heed;
-use crate::media::{OCI_MANIFEST, is_document};
+use crate::media::is_document;
 use crate::reference::Reference;
-use crate::signature::{Signature, attachment};
+use crate::signature::Signature;
 
 /// Blobs up to this size go in one request.
 const SMALL: u64 = 1 << 20;
@@ -95,30 +98,6 @@ impl Remote {
             registry.delete(&digest).await?;
             Ok(digest)
         })
-    }
-
-    /// Where the signatures of a manifest are, asked for on their own: a mirror may have the image without them.
-    fn beside(&self, digest: &Digest) -> Result<Self> {
-        Self::new(&self.reference.with_tag(&attachment::tag(digest))?, &self.settings)
-    }
-
-    /// The manifest that stands under the name, if there is one.
-    fn existing(&self) -> Result<Option<Vec<u8>>> {
-        match self.inner.wait(self.inner.registry.manifest(&self.reference.selector())) {
-            Err(e) if e.kind() == Kind::NotFound => Ok(None),
-            other => Ok(Some(other?.bytes)),
-        }
-    }
-
-    fn put_bytes(&self, bytes: &[u8]) -> Result<()> {
-        let descriptor = Descriptor::of("", bytes);
-        match self.has(&descriptor)? {
-            true => Ok(()),
-            false => {
-                let url = self.inner.wait(self.inner.registry.begin())?;
-                self.complete(&url, &descriptor, bytes.to_vec())
-            }
-        }
     }
 
     fn send(&self, url: Url, descriptor: &Descriptor, supply: &dyn Supply) -> Result<()> {
@@ -281,11 +260,7 @@ impl Source for Remote {
     }
 
     fn signatures(&self, digest: &Digest) -> Result<Vec<Signature>> {
-        let beside = self.beside(digest)?;
-        match beside.existing()? {
-            None => Ok(Vec::new()),
-            Some(manifest) => attachment::read(&manifest, |descriptor| beside.blob(descriptor)),
-        }
+        self.signatures_beside(digest)
     }
 }
 
@@ -383,25 +358,19 @@ impl Sink for Remote {
     }
 
     fn put_child(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
-        let (registry, selector) = (&self.inner.registry, descriptor.digest.to_string());
-        self.inner.wait(registry.put_manifest(&selector, &descriptor.media_type, bytes)).map(|_| ())
+        self.put_document(&descriptor.digest.to_string(), descriptor, bytes)
     }
 
     fn put_top(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
-        let (registry, selector) = (&self.inner.registry, self.reference.selector());
+        let selector = self.reference.selector();
         if self.reference.digest().is_some_and(|wanted| *wanted != descriptor.digest) {
             let what = format!("the image is {}, not {selector}", descriptor.digest);
             return Err(Error::invalid(what).hint("name it by a tag"));
         }
-        self.inner.wait(registry.put_manifest(&selector, &descriptor.media_type, bytes)).map(|_| ())
+        self.put_document(&selector, descriptor, bytes)
     }
 
     fn put_signatures(&self, digest: &Digest, signatures: &[Signature]) -> Result<()> {
-        let beside = self.beside(digest)?;
-        let (manifest, config) = attachment::write(beside.existing()?.as_deref(), signatures)?;
-        signatures.iter().try_for_each(|signature| beside.put_bytes(&signature.payload))?;
-        beside.put_bytes(&config)?;
-        let (registry, tag) = (&beside.inner.registry, beside.reference.selector());
-        self.inner.wait(registry.put_manifest(&tag, OCI_MANIFEST, &manifest)).map(|_| ())
+        self.add_signatures_beside(digest, signatures)
     }
 }

@@ -126,12 +126,13 @@ impl PrivateKey {
 
 /// PKCS #8 around an ECPrivateKey of P-256 (RFC 5915, RFC 5958).
 fn wrapped(key: &[u8]) -> Result<Vec<u8>> {
-    let mut inner = vec![0x02, 0x01, 0x00];
-    inner.extend(&P256[2..23]);
-    let length = |n: usize| u8::try_from(n).map_err(|_| Error::invalid("is no ECDSA key on P-256"));
-    inner.extend([0x04, 0x81, length(key.len())?]);
-    inner.extend(key);
-    Ok([&[0x30, 0x81, length(inner.len())?][..], &inner].concat())
+    let part = |tag: u8, body: &[u8]| -> Result<Vec<u8>> {
+        let length = u8::try_from(body.len()).map_err(|_| Error::invalid("is no ECDSA key on P-256"))?;
+        let head: &[u8] = if length < 0x80 { &[tag, length] } else { &[tag, 0x81, length] };
+        Ok([head, body].concat())
+    };
+    let version_and_algorithm = [&[0x02, 0x01, 0x00], &P256[2..23]].concat();
+    part(0x30, &[version_and_algorithm, part(0x04, key)?].concat())
 }
 
 fn text(path: &Path) -> Result<String> {
@@ -154,6 +155,49 @@ mod tests {
     /// Made by `openssl ecparam -name prime256v1 -genkey -noout`, and its public half by `openssl ec -pubout`.
     const PLAIN: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIF8i1iQoyCSn17EgNIM4tM07hVbhvU02WbfDhpsQozj7oAoGCCqGSM49\nAwEHoUQDQgAE4vX2/yQ9XvKKRjY62L1QdwD5f1Ifebns6H2M5QVVtO4bGwzh4VFl\n1WYgKWoyLlEpUIpEklM4pXMLn/pjg7B6ew==\n-----END EC PRIVATE KEY-----\n";
     const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE4vX2/yQ9XvKKRjY62L1QdwD5f1If\nebns6H2M5QVVtO4bGwzh4VFl1WYgKWoyLlEpUIpEklM4pXMLn/pjg7B6ew==\n-----END PUBLIC KEY-----\n";
+
+    /// Made by skopeo 1.22, `generate-sigstore-key` and `copy --sign-by-sigstore-private-key`.
+    const SKOPEO: [&str; 4] = [
+        concat!(
+            "-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----\n",
+            "eyJrZGYiOnsibmFtZSI6InNjcnlwdCIsInBhcmFtcyI6eyJOIjo2NTUzNiwiciI6\n",
+            "OCwicCI6MX0sInNhbHQiOiJjWVA1VFRPZjF5YVJGa3UvdnNDU1U2ZjRUdlJaMWQz\n",
+            "WktacXVkZktEVGxnPSJ9LCJjaXBoZXIiOnsibmFtZSI6Im5hY2wvc2VjcmV0Ym94\n",
+            "Iiwibm9uY2UiOiI4TFpxa1VCRm9zRFppKzlLMEJnNWVBczI4Wkt4V2NOciJ9LCJj\n",
+            "aXBoZXJ0ZXh0IjoibE1OQU8xVjJKNE82amEyWEh5WElJS1JGUmQveWwrWHRSNzN3\n",
+            "dnp1VHQ0R2hScTFHcUFHSGFDODF0bllOUi8wOVEvQU1XbnVIb0NJMXhuOTFrdk5G\n",
+            "ZUhCK0gxUFZJSEdmTG4vM1RWNTZjZVZxWThYQlN5cGs5SEpxdTlXdUJpMytVMWZK\n",
+            "MWdRRVhPTHlnTVE5bkxrcmg0cHZQS2FuZGJTQk9iYXkwdmpWMjYxOHVMQmJQU3RY\n",
+            "cVRxOUUvdXNCVlZDeTExWkxvd0JlQ1o3d1E9PSJ9\n",
+            "-----END ENCRYPTED COSIGN PRIVATE KEY-----\n"
+        ),
+        concat!(
+            "-----BEGIN PUBLIC KEY-----\n",
+            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEZH8d4JXKuLDtrfmw50InN7454lwI\n",
+            "lRIKkqjLff+sZ0/6ugofC0Se8uhnWnG+63IGsQWXuwS/j83IUrtUyUO5jg==\n",
+            "-----END PUBLIC KEY-----\n"
+        ),
+        concat!(
+            r#"{"critical":{"identity":{"docker-reference":"127.0.0.1:38777/theirs:v1"},"image":{"#,
+            r#""docker-manifest-digest":"sha256:eae6945e89f7b90984432ab2178e6a46c8e7347f81bd65bc324de78b74e0b2bc"},"#,
+            r#""type":"cosign container image signature"},"optional":{"creator":"containers/image 5.39.1","#,
+            r#""timestamp":1795341994}}"#
+        ),
+        "MEUCIQCrzJqOMeiOFg/x1cUnzV7ZMGuFPV4UgVqLfVRVZXsPmwIgemlOenwedtJ7IYku3w9oXw8pi0F51vDeorxFeojyC4M=",
+    ];
+
+    #[test]
+    fn what_skopeo_made_is_read_and_proven() {
+        let [private, public, payload, signature] = SKOPEO;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("k");
+        std::fs::write(&file, private).unwrap();
+        let key = PrivateKey::read(&file, || Ok(b"x".to_vec())).unwrap();
+        assert_eq!(key.public(), public);
+        assert!(PublicKey::parse(public).unwrap().has_signed(payload.as_bytes(), signature));
+        let e = PrivateKey::read(&file, || Ok(b"y".to_vec())).unwrap_err();
+        assert!(e.to_string().ends_with("the passphrase is wrong"), "{e}");
+    }
 
     #[test]
     fn a_key_proves_what_its_other_half_signed_and_nothing_else() {

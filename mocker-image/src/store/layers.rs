@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -108,6 +108,16 @@ impl Store {
         replace(&self.root.join("partial"), &self.root.join("bundles").join(id), &json)
     }
 
+    /// Ties a bundle to its record by a second name of that, which goes where the bundle goes. Across file
+    /// systems there is no such name: there a bundle is known by its path only.
+    pub fn tie(&self, id: &str, to: &Path) -> Result<()> {
+        let step = || format!("tie the bundle to {}", self.root.display());
+        match rustix::fs::link(self.root.join("bundles").join(id), to) {
+            Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
+            other => other.while_doing(step),
+        }
+    }
+
     /// Forgets a bundle.
     pub fn forget_user(&self, id: &str) -> Result<()> {
         remove(&self.root.join("bundles").join(id))
@@ -123,6 +133,8 @@ impl Store {
             let id = path.file_name().unwrap_or_default();
             match Note::read(&user.dir)? {
                 Some(note) if *note.id == *id => users.push(user),
+                // A bundle that was moved still has its other name for this file.
+                _ if path.metadata().while_doing(step)?.nlink() > 1 => users.push(user),
                 _ => remove(&path)?,
             }
         }

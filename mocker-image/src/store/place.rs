@@ -62,7 +62,7 @@ impl Store {
                 sink.put_blob(descriptor, &Whole { source, descriptor })?;
             }
         }
-        self.put(&image.bytes).map(|_| ())
+        self.put(&image.descriptor.digest, &image.bytes)
     }
 }
 
@@ -172,15 +172,15 @@ impl Sink for Named {
         Ok(Put::Sent)
     }
 
-    fn put_child(&self, _: &Descriptor, bytes: &[u8]) -> Result<()> {
-        self.store.put(bytes).map(|_| ())
+    fn put_child(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
+        self.store.put(&descriptor.digest, bytes)
     }
 
     fn put_top(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
         if self.reference.digest().is_some_and(|wanted| *wanted != descriptor.digest) {
             return Err(Error::invalid(format!("the image is {descriptor}, not what its name says")));
         }
-        self.store.put(bytes)?;
+        self.store.put(&descriptor.digest, bytes)?;
         let listed = self.listed(descriptor, bytes).while_doing(|| "choose the image to list")?;
         self.store.point(&self.reference, descriptor, &listed)
     }

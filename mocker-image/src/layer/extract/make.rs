@@ -53,6 +53,7 @@ impl Extractor {
         let mode = Mode::from_raw_mode(entry.mode & 0o777 | 0o700);
         let make = |p: &Place<'_>| rustix::fs::mkdirat(&p.parent.fd, os(p.name), mode);
         let folder = match make(place) {
+            Err(Errno::EXIST) if self.keep_dirlinks && self.is_dirlink(place)? => return Ok(()),
             Err(Errno::EXIST) if is_directory(place)? => {
                 let folder = self.tree.enter(&place.path, &place.parent, place.name)?;
                 undress(&folder, entry)?;
@@ -70,6 +71,13 @@ impl Extractor {
         self.dress_directory(entry, place.path.clone(), &folder)
     }
 
+    /// Whether a link to a directory of the image stands there.
+    fn is_dirlink(&mut self, place: &Place<'_>) -> Result<bool> {
+        let stat = rustix::fs::statat(&place.parent.fd, os(place.name), AtFlags::SYMLINK_NOFOLLOW)?;
+        let link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        Ok(link && self.tree.folder(&place.path).is_ok_and(|folder| folder.is_some()))
+    }
+
     /// Owner and attributes at once, mode and times when the layer is done.
     pub(super) fn dress_directory(
         &mut self,
@@ -78,7 +86,7 @@ impl Extractor {
         folder: &Rc<Folder>,
     ) -> Result<()> {
         let (uid, gid) = (folder.stat.st_uid, folder.stat.st_gid);
-        if self.ownership == Ownership::Archive && (uid, gid) != (entry.uid, entry.gid) {
+        if self.ownership != Ownership::Caller && (uid, gid) != (entry.uid, entry.gid) {
             rustix::fs::fchown(&folder.fd, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
                 .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
         }
@@ -92,7 +100,7 @@ impl Extractor {
 
     fn dress_file(&self, entry: &Entry, place: &Place<'_>, file: &File) -> Result<()> {
         let root = (entry.uid, entry.gid) == (0, 0) && !place.parent.gives_its_group();
-        let chown = self.ownership == Ownership::Archive && !root;
+        let chown = self.ownership != Ownership::Caller && !root;
         if chown {
             rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
                 .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
@@ -138,7 +146,7 @@ impl Extractor {
             Kind::BlockDevice => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
-        if self.ownership == Ownership::Caller && kind != FileType::Fifo {
+        if self.ownership != Ownership::Archive && kind != FileType::Fifo {
             return self.create(entry.mode, place).map(drop);
         }
         let (mode, device) =
@@ -152,7 +160,7 @@ impl Extractor {
     fn dress_name(&self, entry: &Entry, place: &Place<'_>) -> Result<()> {
         let (folder, name) = (&place.parent.fd, os(place.name));
         let root = (entry.uid, entry.gid) == (0, 0) && !place.parent.gives_its_group();
-        if self.ownership == Ownership::Archive && !root {
+        if self.ownership != Ownership::Caller && !root {
             let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
             rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                 .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
@@ -175,7 +183,7 @@ impl Extractor {
 
     /// Notes whose a file should be, where it can only be the caller's.
     fn say_owner(&self, entry: &Entry, file: impl AsFd) -> Result<()> {
-        if self.ownership == Ownership::Archive || (entry.uid, entry.gid) == (0, 0) {
+        if self.ownership != Ownership::Caller || (entry.uid, entry.gid) == (0, 0) {
             return Ok(());
         }
         let value = owner::encode(entry.uid, entry.gid);
@@ -194,7 +202,7 @@ impl Extractor {
         for (name, value) in &entry.xattrs {
             match (set(os(name), value), self.ownership) {
                 (Ok(()), _) => {}
-                (Err(Errno::PERM), Ownership::Caller) => {}
+                (Err(Errno::PERM), Ownership::Caller | Ownership::Namespace) => {}
                 // The file system has no place for them; the peers go on as well.
                 (Err(Errno::OPNOTSUPP), _) => {}
                 (Err(Errno::PERM), Ownership::Archive) => {
@@ -205,6 +213,12 @@ impl Extractor {
         }
         Ok(())
     }
+}
+
+/// Gives something opened its owner.
+pub(super) fn give(fd: impl AsFd, (uid, gid): (u32, u32)) -> Result<()> {
+    let given = rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    given.while_doing(|| format!("give it to {uid}:{gid}"))
 }
 
 /// Takes off a directory what a lower layer's entry gave it: the newer entry says all.

@@ -1,0 +1,138 @@
+//! How layers and archives are packed, how far they may unpack, and what is drawn meanwhile.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::sample::{large, noise, serving, small};
+use common::{PROGRAM, Place, tree};
+use conformance::fixture::{Image, Layer};
+use conformance::host::{Need, skip, wait_until};
+use conformance::registry::Fault;
+
+fn sh(place: &Place, line: &str) {
+    let status = Command::new("sh").args(["-ec", line]).current_dir(place.path("")).status().unwrap();
+    assert!(status.success(), "{line}");
+}
+
+fn unpacked(
+    place: &Place,
+    from: &str,
+    dir: &str,
+) -> std::collections::BTreeMap<std::path::PathBuf, tree::Facts> {
+    let dir = place.path(dir);
+    place.run(&["unpack", "--copy", from, dir.to_str().unwrap()]).ok();
+    tree::read(&dir.join("rootfs"))
+}
+
+#[test]
+fn docker_archives_are_read_with_what_xz_and_bzip2_packed() {
+    let test = "docker_archives_are_read_with_what_xz_and_bzip2_packed";
+    if ["xz", "bzip2"].into_iter().any(|program| skip(test, Need::Program(program))) {
+        return;
+    }
+    let image = Image::new()
+        .layer(&Layer::new().dir("./").dir("etc").file("etc/a", noise(5000)))
+        .layer(&Layer::new().file("etc/b", "b\n").plain())
+        .layer(&Layer::new().file("etc/c", "c\n"));
+    let (registry, place) = (serving(&image.build().unwrap()), Place::new());
+    let reference = registry.reference("app", "v1");
+    let want = unpacked(&place, &reference, "want");
+    let archive = format!("docker-archive:{}:q.io/app:v1", place.path("plain.tar").display());
+    place.run(&["copy", "--archive-form", "old", &reference, &archive]).ok();
+    // The archive as a whole, and each of its layers.
+    sh(&place, "xz -k plain.tar; bzip2 -k plain.tar");
+    sh(
+        &place,
+        "mkdir d; tar -xf plain.tar -C d; cd d; set -- */layer.tar; xz $1; mv $1.xz $1; bzip2 $2; mv $2.bz2 $2; \
+         gzip -n $3; mv $3.gz $3; tar -cf ../layers.tar *",
+    );
+    for name in ["plain.tar.xz", "plain.tar.bz2", "layers.tar"] {
+        let from = format!("docker-archive:{}", place.path(name).display());
+        let differences = tree::differences(&unpacked(&place, &from, &format!("b-{name}")), &want);
+        assert!(differences.is_empty(), "{name}: {differences:?}");
+        place.run(&["copy", &from, &format!("oci:{}:{name}", place.path("layout").display())]).ok();
+        place.run(&["verify", &format!("oci:{}:{name}", place.path("layout").display())]).ok();
+    }
+}
+
+#[test]
+fn a_layer_that_unpacks_to_more_than_any_honest_one_is_refused() {
+    let layer = Layer::new().file("zero", vec![0; 3_000_000]);
+    let (registry, place) = (serving(&Image::new().layer(&layer).build().unwrap()), Place::new());
+    let reference = registry.reference("app", "v1");
+    for words in [&["pull"][..], &["unpack", "--copy"]] {
+        let mut command = place.command(&["--max-unpacked", "2000000"]);
+        command.args(words).arg(&reference);
+        if words.len() > 1 {
+            command.arg(place.bundle());
+        }
+        let error = common::Outcome::from(command.output().unwrap()).error();
+        assert!(error.contains("of it unpack to more than 2.0 MB: is it a bomb?"), "{error}");
+        place.assert_nothing_left();
+    }
+    place.run(&["pull", "--max-unpacked", "4000000", &reference]).ok();
+}
+
+#[test]
+fn a_terminal_shows_how_far_it_is_and_nobody_else_is_told() {
+    let test = "a_terminal_shows_how_far_it_is_and_nobody_else_is_told";
+    if skip(test, Need::Program("script")) {
+        return;
+    }
+    let image = large().build().unwrap();
+    let (registry, place) = (serving(&image), Place::new());
+    registry.fault(format!("blobs/{}", image.layer_digests()[0]), Fault::Stall(1_000_000));
+    let typescript = place.path("typescript");
+    let pull = |words: &str| {
+        let (store, reference) = (place.store().display().to_string(), registry.reference("app", "v1"));
+        let line = format!("exec '{PROGRAM}' --root '{store}' pull {words} {reference}");
+        let mut script = Command::new("script");
+        script.args(["-qefc", &line]).arg(&typescript).stdin(Stdio::null()).stdout(Stdio::null());
+        script.spawn().unwrap()
+    };
+    let text = || String::from_utf8_lossy(&std::fs::read(&typescript).unwrap_or_default()).into_owned();
+    let mut shown = pull("");
+    let drawn = || {
+        let text = text();
+        text.contains("] 1.0 MB / ") && text.contains("B/s")
+    };
+    let seen = wait_until(Duration::from_secs(30), "a bar", drawn);
+    shown.kill().unwrap();
+    shown.wait().unwrap();
+    seen.unwrap();
+    registry.clear_faults();
+    assert!(pull("--quiet").wait().unwrap().success());
+    assert!(!text().contains("] ") && text().contains("sha256:"), "{}", text());
+    std::fs::remove_dir_all(place.store()).unwrap();
+    let outcome = place.pull(&registry.reference("app", "v1"));
+    assert!(outcome.stderr.starts_with("pulled ") && !outcome.stderr.contains('\x1b'), "{}", outcome.stderr);
+}
+
+#[test]
+fn bash_completes_the_names_of_images() {
+    if skip("bash_completes_the_names_of_images", Need::Program("bash")) {
+        return;
+    }
+    let (registry, place) = (serving(&small().build().unwrap()), Place::new());
+    place.pull(&registry.reference("app", "v1")).ok();
+    place.run(&["tag", &registry.reference("app", "v1"), "q.io/app:v2"]).ok();
+    assert_eq!(place.run(&["completion", "--names"]).ok().lines().count(), 2);
+    let complete = |line: &str, words: &str, at: usize| {
+        let script = format!(
+            "mocker-image() {{ '{PROGRAM}' --root '{}' \"$@\"; }}; source <(mocker-image completion bash)
+             COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({words}); COMP_CWORD={at}
+             _mocker_image_names mocker-image; printf '%s\n' \"${{COMPREPLY[@]}}\"",
+            place.store().display()
+        );
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(complete("mocker-image unpack q", "mocker-image unpack q", 2).contains("q.io/app:v2\n"));
+    // bash breaks words at colons: what stands before the last one is not said again.
+    let rest = complete("mocker-image unpack q.io/app:v", "mocker-image unpack q.io/app : v", 4);
+    assert!(rest.lines().any(|name| name == "v2"), "{rest}");
+    assert!(!complete("mocker-image unp", "mocker-image unp", 1).contains("q.io"));
+}
