@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where its set-up fails")]
 
+#[path = "managers/buildah.rs"]
+mod buildah;
 mod common;
 #[path = "managers/containerd.rs"]
 mod containerd;
+#[path = "managers/docker.rs"]
+mod docker;
 #[path = "managers/podman.rs"]
 mod podman;
 
