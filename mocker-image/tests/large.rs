@@ -1,0 +1,97 @@
+//! Much of everything: layers, and kill -9. With MOCKER_NIGHTLY set, five minutes of the latter.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use common::sample::{noise, serving};
+use common::{Place, files};
+use conformance::fixture::{Image, Layer};
+use conformance::host::{Need, leave_mount_namespace, skip, wait_until};
+
+#[test]
+fn a_hundred_and_twenty_seven_layers_become_one_tree() {
+    let test = "a_hundred_and_twenty_seven_layers_become_one_tree";
+    if skip(test, Need::Root) || skip(test, Need::Overlay) {
+        return;
+    }
+    leave_mount_namespace().unwrap();
+    let layers = (0..127).map(|n| Layer::new().file(format!("f{n}"), n.to_string()));
+    let image = layers.fold(Image::new(), |image, layer| image.layer(&layer)).build().unwrap();
+    let (registry, place) = (serving(&image), Place::new());
+    let reference = registry.reference("app", "v1");
+    for word in ["--copy", "--overlay=mounted"] {
+        let dir = place.path(word);
+        let outcome = place.run(&["unpack", word, &reference, dir.to_str().unwrap()]);
+        if word != "--copy" && outcome.code == Some(1) {
+            // An older kernel has no room for the names of so many.
+            assert!(outcome.error().ends_with("layers: the kernel takes so many since 6.7"));
+            return;
+        }
+        outcome.ok();
+        let text = |n: usize| std::fs::read_to_string(dir.join(format!("rootfs/f{n}"))).unwrap();
+        assert!((0..127).all(|n| text(n) == n.to_string()), "{word}");
+        assert_eq!(place.run(&["diff", dir.to_str().unwrap()]).ok(), "", "{word}");
+    }
+    place.run(&["remove", place.path("--overlay=mounted").to_str().unwrap()]).ok();
+}
+
+/// Numbers that nobody foresees.
+fn dice() -> impl FnMut(u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let mut state = now.as_nanos() as u64 | 1;
+    move |sides| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % sides
+    }
+}
+
+#[test]
+fn programs_that_are_killed_again_and_again_leave_a_store_that_is_right_and_can_be_emptied() {
+    let image = (0..4_u8).fold(Image::new(), |image, n| {
+        let many = (0..40).fold(Layer::new(), |layer, file| layer.file(format!("d{n}/f{file}"), [n; 30]));
+        image.layer(&many.file(format!("noise{n}"), [noise(1_500_000), vec![n]].concat()))
+    });
+    let (registry, place) = (serving(&image.build().unwrap()), Place::new());
+    let (reference, bundle) = (registry.reference("app", "v1"), place.bundle().display().to_string());
+    let time = if std::env::var_os("MOCKER_NIGHTLY").is_some() { 300 } else { 3 };
+    let (end, mut dice, mut killed) = (Instant::now() + Duration::from_secs(time), dice(), 0);
+    while Instant::now() < end {
+        let words: &[&str] = match dice(4) {
+            0 | 1 => &["pull", &reference],
+            2 => &["unpack", &reference, &bundle],
+            _ => &["gc"],
+        };
+        if dice(2) == 0 {
+            drop(std::fs::remove_dir_all(place.bundle()));
+        }
+        let start = |_| -> Child {
+            place.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        };
+        let mut running: Vec<Child> = (0..1 + dice(2)).map(start).collect();
+        for child in &mut running {
+            let ended = || child.try_wait().unwrap().is_some();
+            if wait_until(Duration::from_millis(dice(400)), "its end", ended).is_err() {
+                child.kill().unwrap();
+                killed += 1;
+            }
+            child.wait().unwrap();
+        }
+        let whole = place.bundle().join("config.json").symlink_metadata().is_ok();
+        assert!(!whole || place.rootfs().symlink_metadata().is_ok(), "a bundle without its root");
+    }
+    assert!(killed > 0, "nobody was killed");
+    place.run(&["verify"]).ok();
+    drop(std::fs::remove_dir_all(place.bundle()));
+    place.unpack(&reference).ok();
+    assert_eq!(files(&place.rootfs()).len(), 4 * 41);
+    place.run(&["verify"]).ok();
+    std::fs::remove_dir_all(place.bundle()).unwrap();
+    place.run(&["remove", &reference]).ok();
+    place.run(&["gc"]).ok();
+    place.assert_nothing_left();
+}
