@@ -13,8 +13,33 @@ use conformance::host::{Need, count_skip, skip};
 use conformance::registry::Registry;
 use serde_json::{Value, json};
 
+/// Two pairs of keys, made by openssl: opening one under a passphrase takes time on purpose.
+const KEYS: [(&str, &str, &str); 2] = [
+    (
+        "own",
+        "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIF8i1iQoyCSn17EgNIM4tM07hVbhvU02WbfDhpsQozj7oAoGCCqGSM49\nAwEHoUQDQgAE4vX2/yQ9XvKKRjY62L1QdwD5f1Ifebns6H2M5QVVtO4bGwzh4VFl\n1WYgKWoyLlEpUIpEklM4pXMLn/pjg7B6ew==\n-----END EC PRIVATE KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE4vX2/yQ9XvKKRjY62L1QdwD5f1If\nebns6H2M5QVVtO4bGwzh4VFl1WYgKWoyLlEpUIpEklM4pXMLn/pjg7B6ew==\n-----END PUBLIC KEY-----\n",
+    ),
+    (
+        "other",
+        "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIGpmIDV/1fMWvLtiV/tzblkdzlf+Onqb8w1tDvkyIiovoAoGCCqGSM49\nAwEHoUQDQgAEDH+ivkduMQJgSwkO93jhFiQw5HFS8SlJHI1RUiI+VIE0khNPwSgX\nK3pMCAeZyUx9RiSW2TQk7TMXADyKrJoD+A==\n-----END EC PRIVATE KEY-----\n",
+        "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEDH+ivkduMQJgSwkO93jhFiQw5HFS\n8SlJHI1RUiI+VIE0khNPwSgXK3pMCAeZyUx9RiSW2TQk7TMXADyKrJoD+A==\n-----END PUBLIC KEY-----\n",
+    ),
+];
+
 /// A place with two pairs of keys, `own` and `other`.
 fn place() -> Place {
+    let place = Place::new();
+    std::fs::write(place.path("pass"), "open sesame\n").unwrap();
+    for (name, private, public) in KEYS {
+        std::fs::write(place.path(&format!("{name}.private")), private).unwrap();
+        std::fs::write(place.path(&format!("{name}.pub")), public).unwrap();
+    }
+    place
+}
+
+/// The same with keys of our own making, under a passphrase.
+fn place_of_our_own() -> Place {
     let place = Place::new();
     std::fs::write(place.path("pass"), "open sesame\n").unwrap();
     for key in ["own", "other"] {
@@ -175,7 +200,7 @@ fn signatures_go_along_where_registries_d_says_so() {
 
 #[test]
 fn a_key_that_is_none_or_stays_closed_is_told() {
-    let (registry, place) = (serving(&small().build().unwrap()), place());
+    let (registry, place) = (serving(&small().build().unwrap()), place_of_our_own());
     let image = registry.reference("app", "v1");
     std::fs::write(place.path("wrong"), "sesame").unwrap();
     let (key, wrong) = (at(&place, "own.private"), at(&place, "wrong"));
@@ -223,7 +248,7 @@ fn skopeo_takes_what_is_signed_here_and_the_other_way_round() {
     if skip("skopeo_takes_what_is_signed_here_and_the_other_way_round", Need::Program("skopeo")) {
         return;
     }
-    let (registry, place) = (serving(&small().build().unwrap()), place());
+    let (registry, place) = (serving(&small().build().unwrap()), place_of_our_own());
     let attachments = "default-docker:\n  use-sigstore-attachments: true\n";
     std::fs::create_dir(place.path("registries.d")).unwrap();
     std::fs::write(place.path("registries.d/a.yaml"), attachments).unwrap();
@@ -241,7 +266,7 @@ fn skopeo_takes_what_is_signed_here_and_the_other_way_round() {
     sign(&place, &image, &[]).ok();
     let taken = theirs("dir:taken");
     if String::from_utf8_lossy(&taken.stderr).contains("sigstore disabled") {
-        // Debian's: the vectors of `signature/key.rs` stand in, which another one made.
+        // Debian 12's: the vectors of `signature/key.rs` stand in, which another one made.
         return count_skip("skopeo_takes_what_is_signed_here_and_the_other_way_round", "skopeo:sigstore");
     }
     good(&taken);
