@@ -15,6 +15,8 @@ pub mod daemon;
 pub mod digest;
 pub mod error;
 pub mod folder;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod home;
 pub mod image;
 pub mod interrupt;

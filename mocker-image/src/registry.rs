@@ -316,6 +316,11 @@ fn is_loopback(host: &str) -> bool {
     resolve::is_localhost(&name) || address.is_ok_and(|a| a.to_canonical().is_loopback())
 }
 
+/// Whether `WWW-Authenticate` asks for what can be given.
+pub(crate) fn is_challenge<'a>(headers: impl Iterator<Item = &'a str>) -> bool {
+    challenge::Challenge::choose(headers).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

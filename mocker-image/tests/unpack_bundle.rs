@@ -97,7 +97,10 @@ fn the_configuration_follows_the_image() {
         place.unpack(reference).ok();
         let config = place.config();
         let process = &config["process"];
-        assert_eq!(process["user"], serde_json::json!({"uid": 1000, "gid": 100, "additionalGids": [10]}));
+        assert_eq!(
+            process["user"],
+            serde_json::json!({"uid": 1000, "gid": 100, "additionalGids": [10, 100]})
+        );
         assert_eq!(process["args"], serde_json::json!(["/bin/app", "-x"]));
         assert_eq!(process["cwd"], "/srv");
         assert_eq!(process["env"][0], "A=b");

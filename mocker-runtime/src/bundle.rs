@@ -4,7 +4,9 @@ pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod default;
 
-use std::io::ErrorKind;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result, WhileDoing};
@@ -45,13 +47,17 @@ impl Bundle {
     /// Keeps config.json with the container, so that nothing later needs the bundle.
     pub(crate) fn copy_to(&self, dir: &Path) -> Result<()> {
         let file = dir.join("config.json");
-        std::fs::write(&file, &self.text).while_doing(|| format!("write {}", file.display()))
+        // The environment may hold secrets, and others may pass through the container's directory.
+        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file);
+        made.and_then(|mut made| made.write_all(&self.text))
+            .while_doing(|| format!("write {}", file.display()))
     }
 
     /// The config, parsed and checked.
     pub(crate) fn config(&self) -> Result<Config<'_>> {
         let act = || self.file.display().to_string();
-        let config: Config<'_> = serde_json::from_slice(&self.text).while_doing(act)?;
+        let mut config: Config<'_> = serde_json::from_slice(&self.text).while_doing(act)?;
+        config.find_receiver();
         check::check(&config).while_doing(act)?;
         Ok(config)
     }

@@ -101,6 +101,7 @@ const STEPS: &[Step] = &[
     ("join a session keyring", |init| init.task.join_keyring()),
     ("set the limits", |init| init.task.set_limits()), // needs the host's capabilities
     ("look up the home", |init| init.task.find_home()), // while files can be opened
+    ("let go of the host", let_go),                    // after the last use of what is open of it
     ("become the user", |init| init.task.become_user()), // after all that needs a capability
     ("find the program", |init| init.task.find_program()), // as the user
     ("load the seccomp filter that is watched", |init| init.task.load_watched_filter()),
@@ -197,6 +198,14 @@ fn run_outer_hooks(init: &mut Init<'_>) -> Result<()> {
 fn run_create_container_hooks(init: &mut Init<'_>) -> Result<()> {
     let (list, state) = (&init.plan.hooks.create_container, init.state(Status::Creating));
     hooks::run_all("createContainer", list, &state, &init.output)
+}
+
+/// Closes what leads to the host, or to the container's mounts before they were masked: the image says by which path
+/// its program is found, and that may begin at a descriptor (CVE-2024-21626).
+fn let_go(init: &mut Init<'_>) -> Result<()> {
+    init.root = None;
+    init.sources.clear();
+    Ok(())
 }
 
 /// Tells the parent, waits until the record is saved, then for the word to start.

@@ -13,6 +13,8 @@ mod cli;
 mod container;
 pub mod error;
 mod features;
+#[doc(hidden)]
+pub mod fuzz;
 mod hooks;
 mod init;
 mod log;

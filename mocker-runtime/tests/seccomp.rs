@@ -170,3 +170,74 @@ fn a_supervisor_that_is_not_there_is_an_error_that_leaves_nothing() {
     ));
     bundle.assert_nothing_left();
 }
+
+/// What a compiler, a language and a package manager do, with the machine's own programs.
+const WORK: &str = r#"set -e
+cd /tmp
+printf 'int main(void) { return 42; }' >c.c
+gcc -o c c.c
+./c || test $? = 42
+perl -e 'use Socket; my $p = fork; exit 3 unless $p; waitpid $p, 0; die unless $? == 768;
+    socket(my $s, AF_INET, SOCK_STREAM, 0) or die "socket: $!"; bind($s, sockaddr_in(0, INADDR_LOOPBACK)) or die "bind: $!"'
+mkdir -p d/DEBIAN d/opt r/var/lib/dpkg/updates r/var/lib/dpkg/info
+printf 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n' >d/DEBIAN/control
+echo y >d/opt/file
+touch r/var/lib/dpkg/status
+dpkg-deb --build d x.deb
+dpkg --root=/tmp/r --install x.deb
+cat r/opt/file
+"#;
+
+/// The profiles as docker 28.5, podman 5.8 and containerd 2.1 write them into config.json.
+#[test]
+fn programs_do_their_work_under_the_profiles_of_managers() {
+    let test = "programs_do_their_work_under_the_profiles_of_managers";
+    if skip(test, Need::Root) || skip(test, Need::Program("gcc")) || skip(test, Need::Program("perl")) {
+        return;
+    }
+    for (manager, profile) in [
+        ("docker", include_str!("profiles/docker.json")),
+        ("podman", include_str!("profiles/podman.json")),
+        ("containerd", include_str!("profiles/containerd.json")),
+    ] {
+        let mut bundle = Bundle::shell(WORK)
+            .set("/linux/seccomp", serde_json::from_str(profile).unwrap())
+            .set("/process/noNewPrivileges", json!(false))
+            .mount(common::mount("tmpfs", "tmpfs", "/tmp", &["mode=1777"]));
+        for (from, to) in [("/usr", "/usr"), ("/usr/lib", "/lib"), ("/usr/lib64", "/lib64"), ("/etc", "/etc")]
+        {
+            bundle = bundle.mount(common::mount("bind", from, to, &["rbind", "ro"]));
+        }
+        let call = bundle.run();
+        assert!(call.code == 0 && call.out.ends_with("y\n"), "{manager}: {call:?}");
+    }
+}
+
+#[test]
+fn the_annotation_names_the_supervisor_where_the_profile_does_not() {
+    if skip("the_annotation_names_the_supervisor_where_the_profile_does_not", Need::Root) {
+        return;
+    }
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }],
+    });
+    let bundle = Bundle::new(&["mkdir", "/made"]).set("/linux/seccomp", profile);
+    let path = bundle.path().join("listener");
+    let bundle = bundle.set("/annotations", json!({ "run.oci.seccomp.receiver": path }));
+    let socket = UnixListener::bind(&path).unwrap();
+    bundle.create().ok();
+    let (stream, _) = socket.accept().unwrap();
+    let (text, listener) = conformance::socket::receive(&stream).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["state"]["id"], json!(bundle.id));
+    bundle.call(&["start", &bundle.id]).ok();
+    conformance::sys::supervisor::refuse(&listener.unwrap(), 95).unwrap();
+    let said = || std::fs::read_to_string(bundle.path().join("err")).unwrap();
+    conformance::host::wait_until(common::LIMIT, "the answer", || said().contains("not supported")).unwrap();
+    let bundle = bundle.set("/annotations", json!({ "run.oci.seccomp.receiver": "relative" }));
+    let id = format!("{}-2", bundle.id);
+    bundle
+        .write()
+        .call(&["create", &id])
+        .fails("linux.seccomp: the listenerPath \"relative\" is not absolute");
+}

@@ -38,6 +38,19 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
+/// Annotations by which whoever starts a container tells runtimes what to do on the host: which files to write, which
+/// sockets to call, what systemd or criu shall run. An image is not asked (CVE-2026-53488 of containerd).
+const STEERING: [&str; 8] = [
+    "cdi.k8s.io/",
+    "io.containerd.",
+    "io.katacontainers.",
+    "io.kubernetes.cri",
+    "krun.",
+    "org.criu.",
+    "org.systemd.property.",
+    "run.oci.",
+];
+
 /// What the root file system is made of, where that is not simply the directory `rootfs`.
 #[derive(Debug, Clone, Default)]
 pub struct Root {
@@ -64,7 +77,7 @@ pub fn convert(
         "process": process(config, &user),
         "root": { "path": "rootfs", "readonly": root.readonly },
         "hostname": "mocker",
-        "mounts": mounts(config),
+        "mounts": mounts(config)?,
         "annotations": annotations(image, config),
         "linux": linux(),
     });
@@ -144,11 +157,14 @@ fn annotations(image: &ImageConfiguration, config: &oci_spec::image::Config) -> 
     let mut ports = config.exposed_ports().clone().unwrap_or_default();
     ports.sort();
     add("exposedPorts", Some(ports.join(",")));
-    all.extend(config.labels().clone().unwrap_or_default());
+    let labels = config.labels().clone().unwrap_or_default();
+    all.extend(
+        labels.into_iter().filter(|(name, _)| !STEERING.iter().any(|prefix| name.starts_with(prefix))),
+    );
     all
 }
 
-fn mounts(config: &oci_spec::image::Config) -> Vec<Value> {
+fn mounts(config: &oci_spec::image::Config) -> Result<Vec<Value>> {
     let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| {
         let mut mount = json!({ "destination": destination, "type": kind, "source": source });
         if !options.is_empty() {
@@ -172,16 +188,34 @@ fn mounts(config: &oci_spec::image::Config) -> Vec<Value> {
         mount("/sys", "sysfs", "sysfs", &with(&["ro"])),
         mount("/sys/fs/cgroup", "cgroup", "cgroup", &with(&["relatime", "ro"])),
     ];
+    for volume in volumes(config)? {
+        let options = ["rw", "nosuid", "nodev", "mode=755", "tmpcopyup"];
+        all.push(mount(&volume, "tmpfs", "tmpfs", &options));
+    }
+    Ok(all)
+}
+
+/// The image's volumes, none of which may hide what the kernel tells (CVE-2019-16884, CVE-2022-23648).
+fn volumes(config: &oci_spec::image::Config) -> Result<Vec<String>> {
     let mut volumes = config.volumes().clone().unwrap_or_default();
     volumes.sort();
-    let absolute = |volume: &String| format!("/{}", volume.trim_matches('/'));
-    let volumes = volumes.iter().map(absolute).filter(|volume| volume != "/");
-    all.extend(
-        volumes.map(|volume| {
-            mount(&volume, "tmpfs", "tmpfs", &["rw", "nosuid", "nodev", "mode=755", "tmpcopyup"])
-        }),
-    );
-    all
+    let mut all = Vec::new();
+    for volume in volumes {
+        let parts: Vec<&str> = volume.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        match parts.first() {
+            None => {}
+            Some(&("proc" | "sys")) => {
+                return Err(Error::invalid(format!(
+                    "the image's volume {volume:?} lies inside /proc or /sys"
+                )));
+            }
+            Some(_) if parts.contains(&"..") => {
+                return Err(Error::invalid(format!("the image's volume {volume:?} climbs with `..`")));
+            }
+            Some(_) => all.push(format!("/{}", parts.join("/"))),
+        }
+    }
+    Ok(all)
 }
 
 fn linux() -> Value {
@@ -215,6 +249,10 @@ fn map(linux: &mut Value, ids: &Ids) {
 /// For a user without root: a user namespace with one id, and nothing that needs more than that.
 fn rootless(spec: &mut Value) {
     let map = |id: u32| json!([{ "containerID": 0, "hostID": id, "size": 1 }]);
+    // setgroups(2) is refused to whoever maps only their own id.
+    if let Some(user) = spec["process"]["user"].as_object_mut() {
+        user.remove("additionalGids");
+    }
     let linux = &mut spec["linux"];
     linux["uidMappings"] = map(rustix::process::geteuid().as_raw());
     linux["gidMappings"] = map(rustix::process::getegid().as_raw());
@@ -257,7 +295,7 @@ mod tests {
             "Env": ["A=b", "NONE", "=x", "PATH=/p"], "Volumes": {"/v": {}, "/a/": {}}}));
         assert_eq!(spec["process"]["args"], json!(["/e", "c"]));
         assert_eq!(spec["process"]["cwd"], "/w");
-        assert_eq!(spec["process"]["user"], json!({"uid": 7, "gid": 8}));
+        assert_eq!(spec["process"]["user"], json!({"uid": 7, "gid": 8, "additionalGids": [8]}));
         assert_eq!(spec["process"]["env"], json!(["A=b", "PATH=/p", "TERM=xterm"]));
         assert_eq!(spec["process"]["capabilities"]["effective"], json!([]));
         let volumes: Vec<_> =

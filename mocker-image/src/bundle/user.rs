@@ -20,6 +20,8 @@ const LIMIT: u64 = 16 << 20;
 pub(super) struct User {
     pub(super) uid: u32,
     pub(super) gid: u32,
+    /// With the one in `gid`: a set-group-id program would lose it, and with it what the group is refused
+    /// (CVE-2022-36109, CVE-2023-25173)
     pub(super) additional: Vec<u32>,
 }
 
@@ -65,6 +67,10 @@ fn look_up(wanted: &str, passwd: &str, group: &str) -> Result<User> {
         None => (wanted, None),
     };
     let user = if user.is_empty() { "0" } else { user };
+    // A number that the kernel does not take is nobody's name either (CVE-2026-46680).
+    for number in [Some(user), wanted_group].into_iter().flatten().filter_map(number) {
+        number?;
+    }
     let entry = entries(passwd, 4).find(|e| e[0] == user).or_else(|| {
         let uid = user.parse::<u32>().ok()?;
         entries(passwd, 4).find(|e| e[2].parse() == Ok(uid))
@@ -80,7 +86,7 @@ fn look_up(wanted: &str, passwd: &str, group: &str) -> Result<User> {
                 Some(entry) => id(entry[2])?,
                 None => number(name).ok_or_else(|| missing(name, "/etc/group"))??,
             };
-            Ok(User { uid, gid, additional: Vec::new() })
+            Ok(User { uid, gid, additional: vec![gid] })
         }
         None => {
             let gid = entry.as_ref().map_or(Ok(0), |entry| id(entry[3]))?;
@@ -88,7 +94,8 @@ fn look_up(wanted: &str, passwd: &str, group: &str) -> Result<User> {
             let member =
                 |e: &Vec<&str>| e.get(3).is_some_and(|m| m.split(',').any(|m| Some(m.trim()) == name));
             let groups = entries(group, 3).filter(member).map(|e| id(e[2])).collect::<Result<Vec<_>>>()?;
-            let mut additional: Vec<u32> = groups.into_iter().filter(|&g| g != gid).collect();
+            let mut additional = groups;
+            additional.push(gid);
             additional.sort_unstable();
             additional.dedup();
             Ok(User { uid, gid, additional })
@@ -133,17 +140,17 @@ mod tests {
     #[test]
     fn names_and_numbers_are_found_as_other_runtimes_find_them() {
         for (wanted, uid, gid, additional) in [
-            ("root", 0, 0, &[10][..]),
-            ("0", 0, 0, &[10]),
-            ("app", 1000, 100, &[2, 10]),
-            ("1000", 1000, 100, &[2, 10]),
-            ("app:wheel", 1000, 10, &[]),
-            ("app:5", 1000, 5, &[]),
+            ("root", 0, 0, &[0, 10][..]),
+            ("0", 0, 0, &[0, 10]),
+            ("app", 1000, 100, &[2, 10, 100]),
+            ("1000", 1000, 100, &[2, 10, 100]),
+            ("app:wheel", 1000, 10, &[10]),
+            ("app:5", 1000, 5, &[5]),
             ("5:app", 0, 0, &[]), // below: app is no group
-            ("12345", 12345, 0, &[]),
-            ("12345:54321", 12345, 54321, &[]),
-            ("7", 70, 71, &[44]),
-            (":wheel", 0, 10, &[]),
+            ("12345", 12345, 0, &[0]),
+            ("12345:54321", 12345, 54321, &[54321]),
+            ("7", 70, 71, &[44, 71]),
+            (":wheel", 0, 10, &[10]),
         ] {
             match look_up(wanted, PASSWD, GROUP) {
                 Ok(user) => assert_eq!(user, User { uid, gid, additional: additional.to_vec() }, "{wanted}"),

@@ -8,13 +8,16 @@ use std::io::BufRead;
 
 use super::entry::{Entry, Kind, Runs};
 use super::field::{BLOCK, Block, checksum_is_right, number, text};
-use super::pax::{Pax, decimal};
+use super::pax::{Long, Pax, decimal};
 use crate::error::{Error, Result};
 
 /// The most bytes that one extension header may have (Go's limit, which all image tools share).
 const EXTENSION: u64 = 1 << 20;
 /// The most runs that a sparse map may have.
 const RUNS: usize = 1 << 16;
+
+/// The most digits that a number of a sparse map may have: those of 2^64.
+const DIGITS: usize = 20;
 
 /// An archive that is being read.
 pub struct Archive<'a> {
@@ -33,8 +36,10 @@ impl<'a> Archive<'a> {
 
     /// The next entry, or `None` at the archive's end.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
-        self.skip(self.left + self.padding)?;
-        let mut pax = Pax::default();
+        if !self.skip_rest()? {
+            return Ok(None);
+        }
+        let (mut pax, mut long) = (Pax::default(), Long::default());
         loop {
             let Some(block) = self.block()? else {
                 return Ok(None);
@@ -47,11 +52,12 @@ impl<'a> Archive<'a> {
             }
             let size = unsigned(&block[124..136], "size")?;
             match block[156] {
-                b'x' => pax.read(&self.extension(size)?)?,
-                b'L' => pax.path = Some(text(&self.extension(size)?).to_vec()),
-                b'K' => pax.link = Some(text(&self.extension(size)?).to_vec()),
+                // The last one counts, and no other: else two readers see two archives, and this one grows.
+                b'x' => pax = Pax::read(&self.extension(size)?)?,
+                b'L' => long.path = Some(text(&self.extension(size)?).to_vec()),
+                b'K' => long.link = Some(text(&self.extension(size)?).to_vec()),
                 b'g' => drop(self.extension(size)?),
-                _ => return self.entry(&block, size, pax).map(Some),
+                _ => return self.entry(&block, size, pax.named(long)).map(Some),
             }
         }
     }
@@ -145,14 +151,14 @@ impl<'a> Archive<'a> {
             self.left = self.left.checked_sub(BLOCK as u64).ok_or_else(bad)?;
             for &byte in &self.block()?.ok_or_else(cut)? {
                 match (byte, count) {
+                    (_, Some(n)) if numbers.len() >= 2 * n => break, // what fills the block
                     (b'\n', None) => {
                         let n = decimal(&std::mem::take(&mut line))?;
                         count = Some(usize::try_from(n).ok().filter(|&n| n <= RUNS).ok_or_else(bad)?);
                     }
-                    (b'\n', Some(n)) if numbers.len() < 2 * n => {
-                        numbers.push(decimal(&std::mem::take(&mut line))?)
-                    }
-                    (byte, _) => line.push(byte),
+                    (b'\n', Some(_)) => numbers.push(decimal(&std::mem::take(&mut line))?),
+                    (byte, _) if line.len() < DIGITS => line.push(byte),
+                    _ => return Err(bad()),
                 }
             }
         }
@@ -193,6 +199,22 @@ impl<'a> Archive<'a> {
             to = &mut to[n..];
         }
         Ok(())
+    }
+
+    /// To the next header; false where the archive ends without what fills its last block, as umoci writes some and
+    /// Go's reader takes for the end.
+    fn skip_rest(&mut self) -> Result<bool> {
+        let (left, mut padding) = (self.left, self.padding as usize);
+        self.skip(left)?;
+        while padding > 0 {
+            let step = self.input.fill_buf()?.len().min(padding);
+            if step == 0 {
+                return Ok(false);
+            }
+            self.input.consume(step);
+            padding -= step;
+        }
+        Ok(true)
     }
 
     fn skip(&mut self, mut n: u64) -> Result<()> {
@@ -263,5 +285,101 @@ fn old_runs(fields: &[u8], runs: &mut Runs) -> Result<()> {
     match runs.len() <= RUNS {
         true => Ok(()),
         false => Err(Error::invalid("a sparse map is longer than any file needs")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+
+    use super::*;
+
+    /// The same bytes for ever, and how many were taken.
+    struct Endless<'a>(&'a [u8], usize);
+
+    impl Read for Endless<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            for byte in buf.iter_mut() {
+                *byte = self.0[self.1 % self.0.len()];
+                self.1 += 1;
+            }
+            Ok(buf.len())
+        }
+    }
+
+    fn block(kind: u8, size: &[u8; 12]) -> Block {
+        let mut block = [0; BLOCK];
+        block[0] = b'x';
+        block[100..107].copy_from_slice(b"0000644");
+        block[124..136].copy_from_slice(size);
+        block[148..156].copy_from_slice(b"        ");
+        block[156] = kind;
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        block
+    }
+
+    /// How much of an endless stream an archive reads before it says what is wrong.
+    fn read(head: &[u8], rest: &[u8]) -> (usize, String) {
+        let mut endless = Endless(rest, 0);
+        let error = {
+            let mut input = BufReader::with_capacity(BLOCK, head.chain(&mut endless));
+            let mut archive = Archive::new(&mut input);
+            archive.next_entry().map(|entry| entry.map(|entry| entry.xattrs.len())).unwrap_err().to_string()
+        };
+        (endless.1, error)
+    }
+
+    #[test]
+    fn what_an_archive_promises_takes_no_memory() {
+        // CVE-2017-14992, CVE-2025-58183: 8 GiB of an extension, of a sparse map's digits, of its runs.
+        let large = b"77777777777\0";
+        let (taken, error) = read(&block(b'x', large), b"a");
+        assert!(taken <= BLOCK && error.contains("is larger than 1048576"), "{taken}: {error}");
+        let record = b"22 GNU.sparse.major=1\n";
+        let mut pax = block(b'x', b"00000000026\0").to_vec();
+        pax.extend(record);
+        pax.resize(2 * BLOCK, 0);
+        let sparse = [pax, block(b'0', large).to_vec()].concat();
+        for digits in [&b"1"[..], b"99999\n"] {
+            let (taken, error) = read(&sparse, digits);
+            assert!(taken <= 2 * BLOCK && error.contains("sparse map"), "{taken}: {error}");
+        }
+        // GNU's old form: runs without an end, in blocks behind the header.
+        let mut old = block(b'S', large);
+        old[482] = 1;
+        old[148..156].copy_from_slice(b"        ");
+        let sum: u32 = old.iter().map(|&byte| u32::from(byte)).sum();
+        old[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let (taken, error) = read(&old, b"1");
+        assert!(taken <= 2 * RUNS * 24 && error.contains("sparse map"), "{taken}: {error}");
+    }
+
+    #[test]
+    fn an_archive_may_end_without_the_padding_of_its_last_file_but_not_within_it() {
+        for (content, good) in [(&b"abc"[..], true), (b"ab", false)] {
+            let bytes = [&block(b'0', b"00000000003\0")[..], content].concat();
+            let mut input = &bytes[..];
+            let mut archive = Archive::new(&mut input);
+            assert!(archive.next_entry().unwrap().is_some());
+            assert_eq!(archive.next_entry().is_ok_and(|end| end.is_none()), good);
+        }
+    }
+
+    #[test]
+    fn of_many_extended_headers_the_last_one_is_kept() {
+        let one = |name: &str| {
+            let record = format!("{} SCHILY.xattr.user.{name}=x\n", 24 + name.len());
+            let mut bytes =
+                block(b'x', format!("{:011o}\0", record.len()).as_bytes().try_into().unwrap()).to_vec();
+            bytes.extend(record.as_bytes());
+            bytes.resize(2 * BLOCK, 0);
+            bytes
+        };
+        let mut bytes: Vec<u8> = (0..9).flat_map(|n| one(&n.to_string())).collect();
+        bytes.extend(block(b'0', b"00000000000\0"));
+        let mut input = &bytes[..];
+        let entry = Archive::new(&mut input).next_entry().unwrap().unwrap();
+        assert_eq!(entry.xattrs, [(b"user.8".to_vec(), b"x".to_vec())]);
     }
 }

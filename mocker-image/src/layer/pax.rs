@@ -35,9 +35,24 @@ impl Sparse {
     }
 }
 
+/// GNU's names of any length, each in a header of its own; they win over PAX records, as for Go's readers.
+#[derive(Debug, Default)]
+pub(super) struct Long {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) link: Option<Vec<u8>>,
+}
+
 impl Pax {
-    /// Takes the records of one extended header in; unknown keys are none of our business.
-    pub(super) fn read(&mut self, mut records: &[u8]) -> Result<()> {
+    /// With GNU's names in it.
+    pub(super) fn named(mut self, long: Long) -> Self {
+        self.path = long.path.or(self.path);
+        self.link = long.link.or(self.link);
+        self
+    }
+
+    /// The records of one extended header; unknown keys are none of our business.
+    pub(super) fn read(mut records: &[u8]) -> Result<Self> {
+        let mut pax = Self::default();
         let bad = || Error::invalid("a PAX header is malformed");
         while !records.is_empty() && records[0] != 0 {
             let space = records.iter().position(|&b| b == b' ').ok_or_else(bad)?;
@@ -45,14 +60,16 @@ impl Pax {
             let record =
                 records.get(space + 1..length).and_then(|r| r.strip_suffix(b"\n")).ok_or_else(bad)?;
             let equals = record.iter().position(|&b| b == b'=').ok_or_else(bad)?;
-            self.record(&record[..equals], &record[equals + 1..])?;
+            pax.record(&record[..equals], &record[equals + 1..])?;
             records = &records[length..];
         }
-        Ok(())
+        Ok(pax)
     }
 
     fn record(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         match key {
+            // An empty value takes the key back (pax(1)): what the header itself says counts.
+            b"path" | b"linkpath" | b"uid" | b"gid" | b"size" | b"mtime" if value.is_empty() => {}
             b"path" => self.path = Some(value.to_vec()),
             b"GNU.sparse.name" => self.path = Some(value.to_vec()),
             b"linkpath" => self.link = Some(value.to_vec()),
@@ -124,8 +141,8 @@ mod tests {
 
     #[test]
     fn records_overrule_and_unknown_keys_are_passed_by() {
-        let mut pax = Pax::default();
-        pax.read(b"12 path=a/b\n20 mtime=12.5000001\n11 foo=bar\n26 SCHILY.xattr.user.x=\0\n\n").unwrap();
+        let pax = Pax::read(b"12 path=a/b\n20 mtime=12.5000001\n11 foo=bar\n26 SCHILY.xattr.user.x=\0\n\n")
+            .unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a/b"[..]));
         assert_eq!(pax.mtime, Some((12, 500_000_100)));
         assert_eq!(pax.xattrs, [(b"user.x".to_vec(), b"\0\n".to_vec())]);
@@ -135,7 +152,7 @@ mod tests {
     fn malformed_records_are_refused() {
         for bad in [&b"12 path=a/b"[..], b"99 path=a\n", b"x path=a\n", b"7 path\n", b"3 \n", b"11 size=-1\n"]
         {
-            assert!(Pax::default().read(bad).is_err(), "{bad:?}");
+            assert!(Pax::read(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -349,6 +349,19 @@ pub(crate) struct Hook {
     pub(crate) timeout: Option<i64>,
 }
 
+impl Config<'_> {
+    /// Where the profile names no supervisor of its own, crun's annotation from before there was a property for it.
+    pub(super) fn find_receiver(&mut self) {
+        let found = self.annotations.iter().find(|(name, _)| name.0 == "run.oci.seccomp.receiver");
+        let seccomp = self.linux.as_mut().and_then(|linux| linux.seccomp.as_mut());
+        if let (Some((_, path)), Some(seccomp)) = (found, seccomp)
+            && seccomp.listener_path.as_ref().is_none_or(|path| path.is_empty())
+        {
+            seccomp.listener_path = Some(path.clone());
+        }
+    }
+}
+
 impl Hooks {
     /// The six lists with their names, in the order of the life cycle.
     pub(crate) fn phases(&self) -> [(&'static str, &[Hook]); 6] {

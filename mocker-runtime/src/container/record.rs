@@ -83,12 +83,16 @@ impl Record {
             Err(Errno::NOENT) => return Ok(None),
             text => text.while_doing(at)?,
         };
-        let record: Self = serde_json::from_str(&text).while_doing(at)?;
-        if record.version != VERSION {
-            let found = record.version;
-            return Err(Error::unsupported(format!("its version is {found}, not {VERSION}"))).while_doing(at);
+        Self::parse(&text).map(Some).while_doing(at)
+    }
+
+    /// Takes only what this program's version has written.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let record: Self = serde_json::from_str(text)?;
+        match record.version {
+            VERSION => Ok(record),
+            found => Err(Error::unsupported(format!("its version is {found}, not {VERSION}"))),
         }
-        Ok(Some(record))
     }
 
     /// Writes it whole: whoever reads meanwhile sees the old one or the new one.

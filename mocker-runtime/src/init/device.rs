@@ -87,7 +87,7 @@ fn check_same(parent: &OwnedFd, name: &std::ffi::OsStr, kind: FileType, number: 
 
 fn bind(parent: &OwnedFd, name: &std::ffi::OsStr, device: &Device) -> Result<()> {
     let node = mount::clone_tree(CWD, &c_path(&device.path)?, Reach::One)?;
-    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644))
         .map(drop)
         .while_doing(|| "make a file for the host's node")?;

@@ -46,11 +46,11 @@ impl Task<'_> {
     /// Sets the labels of the program.
     pub(super) fn set_labels(&mut self) -> Result<()> {
         if let Some(profile) = &self.process.apparmor {
-            apply_profile(&self.proc, profile)?;
+            apply_profile(self.proc()?, profile)?;
         }
         match &self.process.selinux {
             Some(label) => self
-                .proc
+                .proc()?
                 .write_self("attr/exec", label)
                 .while_doing(|| format!("set the SELinux label {label:?}")),
             None => Ok(()),

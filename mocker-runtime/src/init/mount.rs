@@ -17,9 +17,23 @@ use crate::plan::Plan;
 use crate::plan::mounts::{Follow, Link, Mount, What};
 use crate::sys::mount;
 use crate::sys::path::{self, Make};
+use crate::sys::proc;
 
 mod cgroup;
 mod copy_up;
+
+/// Files below /proc that a manager may show in the kernel's place.
+const SHOWN: [&str; 9] = [
+    "cpuinfo",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "sys/kernel/ns_last_pid",
+    "uptime",
+];
 
 /// All mounts, in the order of the file.
 pub(super) fn mount_all(init: &mut Init<'_>) -> Result<()> {
@@ -87,6 +101,10 @@ impl Maker<'_> {
             What::Fs { fstype, source, parameters, copy_up } => {
                 let tree = mount::new_filesystem(fstype, source, parameters, 0)?;
                 if *copy_up {
+                    // A copy of procfs would have no end.
+                    if let Ok(place) = path::open_in_root(self.root, &mount.destination, OFlags::PATH) {
+                        self.refuse_inside_proc(mount, &tree, &place)?;
+                    }
                     copy_up::copy(self.root, &mount.destination, tree.as_fd())?;
                 }
                 let guarded = matches!(fstype.as_str(), "proc" | "sysfs");
@@ -107,6 +125,7 @@ impl Maker<'_> {
             mount::set_attr(tree.as_fd(), &mount.recursive, Reach::Tree)?;
         }
         let place = self.place(mount, make)?;
+        self.refuse_inside_proc(mount, tree, &place)?;
         mount::attach(tree.as_fd(), place.as_fd())?;
         for (attr, reach) in &mount.propagation {
             mount::set_attr(tree.as_fd(), attr, *reach)?;
@@ -165,6 +184,21 @@ impl Maker<'_> {
             mount::set_attr(place.as_fd(), &mount.recursive, Reach::Tree)?;
         }
         mount.propagation.iter().try_for_each(|(attr, reach)| mount::set_attr(place.as_fd(), attr, *reach))
+    }
+
+    /// What /proc tells is the kernel's word, but for what managers show in its place: an image's volume there would
+    /// hide it, or show the container what is masked (CVE-2019-16884). The same files as under runc.
+    fn refuse_inside_proc(&self, mount: &Mount, tree: &OwnedFd, place: &OwnedFd) -> Result<()> {
+        if !proc::is_procfs(place)? || proc::is_root_of_procfs(tree)? {
+            return Ok(());
+        }
+        let destination = &mount.destination;
+        let shown =
+            destination.strip_prefix("/proc").is_ok_and(|file| SHOWN.iter().any(|name| file == *name));
+        match shown && path::open_without_symlinks(self.root, destination, OFlags::PATH).is_ok() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("{} lies inside /proc", destination.display()))),
+        }
     }
 
     /// /proc and /sys must be where everything else looks for them (CVE-2019-19921, CVE-2023-27561).

@@ -71,7 +71,7 @@ fn overlay_tree(overlay: &Mount) -> Result<OwnedFd> {
 /// real root is found here, cut off from the host, and left again until the container's takes its place.
 fn leave_chroot(init: &Init<'_>) -> Result<bool> {
     let chroot = path::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
-    init.task.proc.enter_own_mounts()?;
+    init.task.proc()?.enter_own_mounts()?;
     if path::is_same_mount(&chroot, CWD)? {
         return Ok(false);
     }
@@ -101,7 +101,7 @@ fn isolate(source: &Path, wanted: Attr) -> Result<()> {
 pub(super) fn enter(init: &mut Init<'_>) -> Result<()> {
     let root = init.root()?;
     if init.chrooted {
-        init.task.proc.enter_own_mounts()?;
+        init.task.proc()?.enter_own_mounts()?;
     }
     match init.switch {
         _ if !init.plan.namespaces.has(libc::CLONE_NEWNS) => return change_root(root),

@@ -7,7 +7,8 @@ use crate::sys::{ids, sched};
 
 /// Through the host's /proc: the files act on this process's own namespaces whatever /proc shows them.
 pub(super) fn sysctls(init: &mut Init<'_>) -> Result<()> {
-    init.plan.sysctl.iter().try_for_each(|(file, value)| init.task.proc.write(&format!("sys/{file}"), value))
+    let proc = init.task.proc()?;
+    init.plan.sysctl.iter().try_for_each(|(file, value)| proc.write(&format!("sys/{file}"), value))
 }
 
 /// Host name and domain name.
@@ -30,13 +31,16 @@ impl Task<'_> {
         let name = std::ffi::CString::new(format!("_ses.{id}")).unwrap_or_default();
         // The keyring gets the program's label, or SELinux would keep the program from it.
         if let Some(label) = &self.process.selinux {
-            self.proc.write_self("attr/keycreate", label)?;
+            self.proc()?.write_self("attr/keycreate", label)?;
         }
         match ids::join_session_keyring(&name) {
             Err(error) if error.is_errno(rustix::io::Errno::NOSYS) => {}
             keyring => ids::let_user_find(keyring?)?,
         }
-        self.process.selinux.as_ref().map_or(Ok(()), |_| self.proc.write_self("attr/keycreate", "\n"))
+        match self.process.selinux {
+            Some(_) => self.proc()?.write_self("attr/keycreate", "\n"),
+            None => Ok(()),
+        }
     }
 
     /// Limits and priorities that a process without the host's capabilities could not set.

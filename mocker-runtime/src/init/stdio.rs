@@ -24,13 +24,14 @@ pub(super) fn reopen_null(init: &mut Init<'_>) -> Result<()> {
         return Ok(());
     }
     // An image without a null device, or with something else in its place, keeps what it was given.
-    let Ok(null) = path::open_without_symlinks(init.root()?, Path::new("/dev/null"), OFlags::RDWR) else {
+    let Ok(place) = path::open_without_symlinks(init.root()?, Path::new("/dev/null"), OFlags::PATH) else {
         return Ok(());
     };
-    if !is_null(null.as_fd()) {
+    if !is_null(place.as_fd()) {
         return Ok(());
     }
     let act = || "reopen the null device";
+    let null = init.task.proc()?.reopen(&place, OFlags::RDWR).while_doing(act)?;
     if streams[0] {
         rustix::stdio::dup2_stdin(&null).while_doing(act)?;
     }

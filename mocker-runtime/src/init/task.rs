@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::process::{DumpableBehavior, Signal};
 
-use crate::error::{Error, Result, WhileDoing};
+use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::process::Process;
 use crate::sync::{End, FromInit};
 use crate::sys::fd;
@@ -29,8 +29,8 @@ pub(super) struct Task<'a> {
     pub(super) console: Option<OwnedFd>,
     pub(super) preserve_fds: u32,
     pub(super) keyring: Option<String>,
-    /// The host's, opened before its mounts are left behind
-    pub(super) proc: Proc,
+    /// The host's, opened before its mounts are left behind, closed before the program is looked for
+    pub(super) proc: Option<Proc>,
     pub(super) cwd: Cwd,
     /// The entry of the environment, where the config has none
     pub(super) home: Option<CString>,
@@ -63,7 +63,7 @@ impl<'a> Task<'a> {
                 console,
                 preserve_fds,
                 keyring,
-                proc,
+                proc: Some(proc),
                 cwd: Cwd::Entered,
                 home: None,
                 program: None,
@@ -73,6 +73,11 @@ impl<'a> Task<'a> {
                 Err(())
             }
         }
+    }
+
+    /// The host's /proc.
+    pub(super) fn proc(&self) -> Result<&Proc> {
+        self.proc.as_ref().ok_or_else(|| Error::new(Kind::Internal, "/proc is closed already"))
     }
 
     /// Tells the parent why it is over. If that fails too, nobody is left to tell.

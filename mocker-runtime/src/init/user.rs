@@ -10,7 +10,8 @@ use crate::error::{Error, Result, WhileDoing};
 use crate::plan::caps::{COUNT, Sets};
 use crate::sync::FromInit;
 use crate::sys::path::{self, Make};
-use crate::sys::{ids, proc, seccomp};
+use crate::sys::proc::Proc;
+use crate::sys::{ids, seccomp};
 
 impl Task<'_> {
     /// Goes to `process.cwd`, which is made when it is missing, and proves that it is inside the container.
@@ -39,10 +40,12 @@ impl Task<'_> {
         rustix::process::umask(Mode::from_raw_mode(process.umask));
         let (sets, early) = (process.caps, process.seccomp.is_some() && !process.no_new_privileges);
         if let Some(sets) = &sets {
-            drop_bounding(sets)?;
+            drop_bounding(sets, last_capability(self.proc()?))?;
         }
         ids::keep_capabilities(sets.is_some() || early)?;
         self.set_groups()?;
+        // The program's path is the image's, and may begin at a descriptor (CVE-2024-21626). Before any filter.
+        self.proc = None;
         ids::set_ids(process.uid, process.gid)?;
         if self.cwd == Cwd::Pending {
             // Before the filter, which may know nothing of getcwd(2).
@@ -103,7 +106,7 @@ impl Task<'_> {
     /// setgroups(2) is refused in a user namespace that an unprivileged user made; without groups that is fine.
     fn set_groups(&self) -> Result<()> {
         let Some(groups) = &self.process.groups else { return Ok(()) };
-        if groups.is_empty() && self.proc.read("self/setgroups").is_ok_and(|text| text.trim() == "deny") {
+        if groups.is_empty() && self.proc()?.read("self/setgroups").is_ok_and(|text| text.trim() == "deny") {
             return Ok(());
         }
         ids::set_groups(groups)
@@ -119,16 +122,13 @@ fn check_inside() -> Result<()> {
     }
 }
 
-fn drop_bounding(sets: &Sets) -> Result<()> {
-    let last = last_capability();
+fn drop_bounding(sets: &Sets, last: u32) -> Result<()> {
     (0..=last).filter(|n| sets.bounding & (1 << n) == 0).try_for_each(ids::drop_from_bounding)
 }
 
-/// The kernel's highest capability: those that only it knows are dropped too.
-fn last_capability() -> u32 {
-    let file = "/proc/sys/kernel/cap_last_cap";
-    let text =
-        rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).and_then(proc::read_all);
+/// The kernel's highest capability, as the host's /proc tells it: those that only it knows are dropped too.
+fn last_capability(proc: &Proc) -> u32 {
+    let text = proc.read("sys/kernel/cap_last_cap");
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(COUNT - 1)
 }
 

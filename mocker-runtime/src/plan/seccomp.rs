@@ -13,7 +13,8 @@
 //! A kernel reports only the architectures of its own family, so only those are compiled in; the names of
 //! all others are checked and have nothing to say. The words of libseccomp are kept where profiles depend
 //! on them: a rule without conditions wins over rules with, a rule that says what the default says is
-//! none, names that the architecture does not have are skipped.
+//! none, names that the architecture does not have are skipped, and what i386 can also reach through socketcall(2)
+//! or ipc(2) is ruled there as well.
 
 mod answer;
 mod names;
@@ -24,10 +25,10 @@ use std::path::PathBuf;
 
 use seccompiler::sock_filter;
 
-use crate::bundle::config::{Seccomp, SeccompRule, Text};
+use crate::bundle::config::{Seccomp, SeccompArg, SeccompRule, Text};
 use crate::error::{Error, Result, WhileDoing};
 pub(crate) use answer::{ACTIONS, OPERATORS};
-use answer::{Answer, conditions};
+use answer::{Answer, conditions, multiplexed};
 pub(crate) use names::WORDS as ARCHITECTURES;
 use names::{Family, Table};
 
@@ -67,8 +68,8 @@ pub(crate) fn plan(given: &Seccomp<'_>) -> Result<Filter> {
     let rules = parse_rules(&given.syscalls, default)?;
     let listener = listener(given, rules.iter().any(|rule| rule.answer == Answer::NOTIFY))?;
     let families = families(&given.architectures)?;
-    let numbers: Vec<(u32, Vec<tree::Range>)> =
-        families.iter().map(|family| (family.audit, ranges(family, given, &rules, default))).collect();
+    let of = |family: &Family| Ok((family.audit, ranges(family, given, &rules, default)?));
+    let numbers: Vec<(u32, Vec<tree::Range>)> = families.iter().map(of).collect::<Result<_>>()?;
     let program = tree::program(&numbers);
     if program.len() > MAX_LENGTH {
         return Err(Error::invalid(format!(
@@ -93,6 +94,9 @@ fn listener(given: &Seccomp<'_>, wanted: bool) -> Result<Option<Listener>> {
         ("", true) => Err(Error::invalid("SCMP_ACT_NOTIFY needs a listenerPath")),
         ("", false) if !metadata.is_empty() => Err(Error::invalid("listenerMetadata needs a listenerPath")),
         (_, false) => Ok(None),
+        (path, true) if !path.starts_with('/') => {
+            Err(Error::invalid(format!("the listenerPath {path:?} is not absolute")))
+        }
         (path, true) => Ok(Some(Listener { path: PathBuf::from(path), metadata: metadata.to_owned() })),
     }
 }
@@ -131,6 +135,7 @@ fn families(given: &[Text<'_>]) -> Result<Vec<Family>> {
 #[derive(Debug, Clone)]
 struct Rule<'a> {
     names: &'a [Text<'a>],
+    args: &'a [SeccompArg<'a>],
     answer: Answer,
     /// Each a list of conditions that must all hold; empty: always
     alternatives: Vec<Vec<seccompiler::SeccompCondition>>,
@@ -142,7 +147,7 @@ fn parse_rules<'a>(given: &'a [SeccompRule<'a>], default: Answer) -> Result<Vec<
         let answer = Answer::parse(&rule.action, rule.errno_ret).while_doing(|| "syscalls")?;
         let alternatives = conditions(&rule.args).while_doing(|| "syscalls: args")?;
         if answer != default {
-            out.push(Rule { names: &rule.names, answer, alternatives });
+            out.push(Rule { names: &rule.names, args: &rule.args, answer, alternatives });
         }
     }
     Ok(out)
@@ -155,20 +160,33 @@ struct Verdict {
     conditional: Vec<(Vec<seccompiler::SeccompCondition>, Answer)>,
 }
 
+impl Verdict {
+    fn add(&mut self, answer: Answer, alternatives: Vec<Vec<seccompiler::SeccompCondition>>) {
+        match alternatives.is_empty() {
+            true => self.always = Some(answer),
+            false => self.conditional.extend(alternatives.into_iter().map(|all| (all, answer))),
+        }
+    }
+}
+
 /// The whole space of numbers of one audit architecture, in ranges.
-fn ranges(family: &Family, given: &Seccomp<'_>, rules: &[Rule<'_>], default: Answer) -> Vec<tree::Range> {
+fn ranges(
+    family: &Family,
+    given: &Seccomp<'_>,
+    rules: &[Rule<'_>],
+    default: Answer,
+) -> Result<Vec<tree::Range>> {
     let mut out = tree::Ranges::new(Answer::KILL_THREAD);
     for table in &family.tables {
         let numbers = table.numbers();
         let mut verdicts: BTreeMap<u32, Verdict> = BTreeMap::new();
         for rule in rules {
-            for number in rule.names.iter().filter_map(|name| numbers.get(&**name)) {
-                let verdict = verdicts.entry(*number).or_default();
-                if rule.alternatives.is_empty() {
-                    verdict.always = Some(rule.answer);
-                } else {
-                    let alternatives = rule.alternatives.iter().map(|all| (all.clone(), rule.answer));
-                    verdict.conditional.extend(alternatives);
+            for name in rule.names {
+                if let Some(number) = numbers.get(&**name) {
+                    verdicts.entry(*number).or_default().add(rule.answer, rule.alternatives.clone());
+                }
+                if let Some((number, call)) = table.multiplexer(name) {
+                    verdicts.entry(number).or_default().add(rule.answer, multiplexed(rule.args, call)?);
                 }
             }
         }
@@ -191,7 +209,7 @@ fn ranges(family: &Family, given: &Seccomp<'_>, rules: &[Rule<'_>], default: Ans
     }
     // A tracer that skips a call sets -1; that is no call of any table.
     out.set(u32::MAX..=u32::MAX, tree::Leaf::of(default));
-    out.finish()
+    Ok(out.finish())
 }
 
 fn leaf(verdict: &Verdict, default: Answer) -> tree::Leaf {

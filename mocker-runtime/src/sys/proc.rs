@@ -19,10 +19,7 @@ impl Proc {
     /// Opens the host's /proc and proves that it is the root of a procfs.
     pub(crate) fn open() -> Result<Self> {
         let fd = path::open(Path::new("/proc"), OFlags::PATH | OFlags::DIRECTORY)?;
-        let magic = rustix::fs::fstatfs(&fd).while_doing(|| "statfs /proc")?.f_type;
-        let inode = rustix::fs::fstat(&fd).while_doing(|| "stat /proc")?.st_ino;
-        // PROC_ROOT_INO of linux/proc_ns.h: the root of every procfs, and of nothing bound from inside one
-        if magic as i64 != MAGIC || inode != 1 {
+        if !is_root_of_procfs(&fd)? {
             return Err(
                 Error::new(Kind::Unsupported, "/proc is not a procfs").with_hint("mount proc at /proc")
             );
@@ -55,6 +52,16 @@ impl Proc {
         super::ns::join(own.as_fd(), libc::CLONE_NEWNS as u64)
     }
 
+    /// Opens for real what was opened for its path only, and was proved since: opening a device can do things.
+    pub(crate) fn reopen(
+        &self,
+        place: impl AsFd,
+        flags: OFlags,
+    ) -> std::result::Result<OwnedFd, rustix::io::Errno> {
+        let path = format!("self/fd/{}", super::fd::number(place));
+        rustix::fs::openat(&self.0, path.as_str(), flags | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
+    }
+
     /// Reads a small file below /proc.
     pub(crate) fn read(&self, file: &str) -> std::result::Result<String, rustix::io::Errno> {
         let fd = rustix::fs::openat(&self.0, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -62,15 +69,31 @@ impl Proc {
     }
 }
 
+/// Whether it lies in a procfs.
+pub(crate) fn is_procfs(fd: impl AsFd) -> Result<bool> {
+    Ok(rustix::fs::fstatfs(fd).while_doing(|| "statfs")?.f_type as i64 == MAGIC)
+}
+
+/// Whether it is the root of a procfs: `PROC_ROOT_INO` of linux/proc_ns.h, which nothing bound from inside one has.
+pub(crate) fn is_root_of_procfs(fd: impl AsFd) -> Result<bool> {
+    Ok(is_procfs(&fd)? && rustix::fs::fstat(fd).while_doing(|| "stat")?.st_ino == 1)
+}
+
 /// Reads an open file to its end.
 pub(crate) fn read_all(fd: impl AsFd) -> std::result::Result<String, rustix::io::Errno> {
+    read_up_to(fd, usize::MAX)
+}
+
+/// The same, but an error if it has more bytes than that: a file of procfs may have no end worth waiting for.
+pub(crate) fn read_up_to(fd: impl AsFd, limit: usize) -> std::result::Result<String, rustix::io::Errno> {
     let mut text = Vec::with_capacity(1024);
-    loop {
+    while text.len() <= limit {
         text.reserve(1024);
         if rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut text))? == 0 {
             return Ok(String::from_utf8_lossy(&text).into_owned());
         }
     }
+    Err(rustix::io::Errno::FBIG)
 }
 
 /// What /proc/PID/stat says of a process: its state letter and the clock tick after boot at which it began.

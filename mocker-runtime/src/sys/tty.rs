@@ -5,7 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{OptionalActions, OutputModes, Termios, Winsize};
 
-use crate::error::{Result, WhileDoing};
+use crate::error::{Error, Result, WhileDoing};
+
+/// `DEVPTS_SUPER_MAGIC` of linux/magic.h.
+const DEVPTS_MAGIC: i64 = 0x1cd1;
 
 /// Both ends of a new pseudo-terminal.
 #[derive(Debug)]
@@ -26,6 +29,9 @@ pub(crate) fn open_pty(root: impl AsFd) -> Result<Pty> {
         OFlags::RDWR | OFlags::NOCTTY,
     )
     .while_doing(|| "open /dev/pts/ptmx")?;
+    if rustix::fs::fstatfs(&master).while_doing(|| "statfs /dev/pts/ptmx")?.f_type as i64 != DEVPTS_MAGIC {
+        return Err(Error::invalid("/dev/pts/ptmx is not of a devpts"));
+    }
     rustix::pty::unlockpt(&master).while_doing(|| "unlock the terminal")?;
     let slave = rustix::pty::ioctl_tiocgptpeer(
         &master,

@@ -72,13 +72,39 @@ impl Answer {
 /// itself: profiles were written when libseccomp could not do better, and runc still reads them so.
 pub(super) fn conditions(given: &[SeccompArg<'_>]) -> Result<Vec<Vec<SeccompCondition>>> {
     let all: Vec<SeccompCondition> = given.iter().map(condition).collect::<Result<_>>()?;
-    let twice =
-        given.iter().enumerate().any(|(at, arg)| given.iter().skip(at + 1).any(|o| o.index == arg.index));
-    Ok(match (all.is_empty(), twice) {
+    Ok(match (all.is_empty(), is_twice(given)) {
         (true, _) => Vec::new(),
         (false, true) => all.into_iter().map(|condition| vec![condition]).collect(),
         (false, false) => vec![all],
     })
+}
+
+fn is_twice(given: &[SeccompArg<'_>]) -> bool {
+    given.iter().enumerate().any(|(at, arg)| given.iter().skip(at + 1).any(|other| other.index == arg.index))
+}
+
+/// The same for a call that is made through another one, whose first argument says which it is. What the condition on
+/// the call's own first argument would look at is in memory, so it falls away, as with libseccomp.
+pub(super) fn multiplexed(given: &[SeccompArg<'_>], call: u64) -> Result<Vec<Vec<SeccompCondition>>> {
+    let eq = || {
+        SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, call)
+            .map_err(|error| Error::invalid(error.to_string()))
+    };
+    let own = |arg: &&SeccompArg<'_>| arg.index != 0;
+    if !is_twice(given) {
+        let mut all = vec![eq()?];
+        for arg in given.iter().filter(own) {
+            all.push(condition(arg)?);
+        }
+        return Ok(vec![all]);
+    }
+    given
+        .iter()
+        .map(|arg| match arg.index {
+            0 => Ok(vec![eq()?]),
+            _ => Ok(vec![eq()?, condition(arg)?]),
+        })
+        .collect()
 }
 
 fn condition(given: &SeccompArg<'_>) -> Result<SeccompCondition> {

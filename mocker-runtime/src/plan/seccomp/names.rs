@@ -120,6 +120,20 @@ impl Table {
         }
     }
 
+    /// The call through which a call can be made as well, and what its first argument is then: i386 had no others for
+    /// sockets and System V IPC until Linux 4.3 and 5.1, and still has these (socketcall(2), ipc(2)).
+    pub(super) fn multiplexer(self, name: &str) -> Option<(u32, u64)> {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::X86 {
+            let at =
+                |list: &[(&str, u64)]| list.iter().find(|(known, _)| *known == name).map(|(_, call)| *call);
+            let socket = || SOCKETCALL.iter().position(|known| *known == name).map(|at| (102, at as u64 + 1));
+            return socket().or_else(|| at(&IPC).map(|call| (117, call)));
+        }
+        let _ = name;
+        None
+    }
+
     /// Every name that the table has.
     pub(super) fn numbers(self) -> HashMap<&'static str, u32> {
         macro_rules! table {
@@ -149,6 +163,48 @@ impl Table {
         }
     }
 }
+
+/// The calls of linux/net.h, from 1 on.
+#[cfg(target_arch = "x86_64")]
+const SOCKETCALL: [&str; 20] = [
+    "socket",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "getsockname",
+    "getpeername",
+    "socketpair",
+    "send",
+    "recv",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "setsockopt",
+    "getsockopt",
+    "sendmsg",
+    "recvmsg",
+    "accept4",
+    "recvmmsg",
+    "sendmmsg",
+];
+
+/// The calls of linux/ipc.h.
+#[cfg(target_arch = "x86_64")]
+const IPC: [(&str, u64); 12] = [
+    ("semop", 1),
+    ("semget", 2),
+    ("semctl", 3),
+    ("semtimedop", 4),
+    ("msgsnd", 11),
+    ("msgrcv", 12),
+    ("msgget", 13),
+    ("msgctl", 14),
+    ("shmat", 21),
+    ("shmdt", 22),
+    ("shmget", 23),
+    ("shmctl", 24),
+];
 
 /// x32 has x86_64's numbers with a bit, but for calls that take pointers in structures: these follow 512.
 #[cfg(target_arch = "x86_64")]

@@ -4,6 +4,9 @@ use seccompiler::sock_filter;
 
 use super::*;
 
+#[cfg(target_arch = "x86_64")]
+mod any;
+
 /// What the kernel shows a filter: number, architecture, arguments (`struct seccomp_data`).
 #[derive(Debug, Clone, Copy)]
 struct Call {
@@ -73,15 +76,27 @@ impl<'a> Plain<'a> {
         let Some((_, _, numbers)) = self.tables.iter().find(of) else { return Answer::KILL_THREAD.0 };
         let number = |name: &Text<'_>| numbers.get(&**name).copied();
         let (mut always, mut conditional) = (None, None);
+        let table = self.tables.iter().find(of).expect("found above").1;
         for rule in &self.profile.syscalls {
             let answer = Answer::parse(&rule.action, rule.errno_ret).expect("parses");
-            if answer == self.default || !rule.names.iter().any(|name| number(name) == Some(call.number)) {
+            if answer == self.default {
                 continue;
             }
-            if rule.args.is_empty() {
-                always = Some(answer);
-            } else if holds(&rule.args, call) {
-                conditional = conditional.or(Some(answer));
+            for name in &rule.names {
+                if number(name) == Some(call.number) {
+                    if rule.args.is_empty() {
+                        always = Some(answer);
+                    } else if holds(&rule.args, call) {
+                        conditional = conditional.or(Some(answer));
+                    }
+                }
+                if table
+                    .multiplexer(name)
+                    .is_some_and(|(outer, inner)| outer == call.number && inner == call.args[0])
+                    && holds_but_first(&rule.args, call)
+                {
+                    conditional = conditional.or(Some(answer));
+                }
             }
         }
         if let Some(answer) = always.or(conditional) {
@@ -94,8 +109,8 @@ impl<'a> Plain<'a> {
     }
 }
 
-fn holds(args: &[crate::bundle::config::SeccompArg<'_>], call: &Call) -> bool {
-    let one = |arg: &crate::bundle::config::SeccompArg<'_>| {
+fn holds(args: &[SeccompArg<'_>], call: &Call) -> bool {
+    let one = |arg: &SeccompArg<'_>| {
         let value = call.args[arg.index as usize];
         match &*arg.op {
             "SCMP_CMP_NE" => value != arg.value,
@@ -111,6 +126,19 @@ fn holds(args: &[crate::bundle::config::SeccompArg<'_>], call: &Call) -> bool {
     indexes.sort_unstable();
     indexes.dedup();
     if indexes.len() < args.len() { args.iter().any(one) } else { args.iter().all(one) }
+}
+
+/// For a call that is made through another one: what is said of its first argument cannot be seen.
+fn holds_but_first(args: &[SeccompArg<'_>], call: &Call) -> bool {
+    let rest: Vec<SeccompArg<'_>> = args.iter().filter(|arg| arg.index != 0).cloned().collect();
+    let mut indexes: Vec<u32> = args.iter().map(|arg| arg.index).collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    match indexes.len() < args.len() {
+        true if args.iter().any(|arg| arg.index == 0) => true,
+        true => rest.iter().any(|arg| holds(std::slice::from_ref(arg), call)),
+        false => rest.is_empty() || holds(&rest, call),
+    }
 }
 
 /// A profile with everything in it: many calls, conditions of all kinds, two conditions on one argument.
