@@ -163,7 +163,8 @@ struct Verdict {
 impl Verdict {
     fn add(&mut self, answer: Answer, alternatives: Vec<Vec<seccompiler::SeccompCondition>>) {
         match alternatives.is_empty() {
-            true => self.always = Some(answer),
+            // Of two that contradict each other the first counts, as with libseccomp: podman's profile has such.
+            true => _ = self.always.get_or_insert(answer),
             false => self.conditional.extend(alternatives.into_iter().map(|all| (all, answer))),
         }
     }

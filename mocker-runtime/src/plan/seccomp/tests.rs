@@ -85,7 +85,7 @@ impl<'a> Plain<'a> {
             for name in &rule.names {
                 if number(name) == Some(call.number) {
                     if rule.args.is_empty() {
-                        always = Some(answer);
+                        always = always.or(Some(answer));
                     } else if holds(&rule.args, call) {
                         conditional = conditional.or(Some(answer));
                     }
