@@ -225,6 +225,17 @@ mod tests {
     }
 
     #[test]
+    fn what_estargz_and_zstd_chunked_add_for_others_is_passed_over() {
+        // zstd:chunked ends with frames that decoders skip, estargz with an empty member that has an extra field.
+        let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"more"].concat();
+        let zstd = [zstd::encode_all(&b"one"[..], 1).unwrap(), skipped].concat();
+        assert_eq!(finish(&zstd, Compression::Zstd, b"one"), Ok(()));
+        let footer = flate2::GzBuilder::new().extra(&b"SG\x16\0000000000000012345STARGZ"[..]);
+        let footer = footer.write(Vec::new(), flate2::Compression::none()).finish().unwrap();
+        assert_eq!(finish(&[gzip(b"one"), footer].concat(), Compression::Gzip, b"one"), Ok(()));
+    }
+
+    #[test]
     fn another_content_than_the_diff_id_says_is_an_error() {
         let e = finish(&gzip(b"one"), Compression::Gzip, b"two").unwrap_err();
         assert!(e.starts_with("unpacks to sha256:") && e.contains("but its diffID is sha256:"), "{e}");
