@@ -3,7 +3,8 @@
 
 mod common;
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{Place, tree};
@@ -40,7 +41,112 @@ fn compare(artifact: &Artifact) -> usize {
     let (ours, theirs) = (tree::read(&place.rootfs()), tree::read(&dir.join("bundle/rootfs")));
     let differences = tree::differences(&ours, &theirs);
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    let root = place.path("tar");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    artifact.layer_digests().iter().for_each(|digest| apply(artifact, digest, &root));
+    let differences = tree::differences(&ours, &tree::read(&root));
+    assert!(
+        differences.is_empty(),
+        "GNU tar: {} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
     ours.len()
+}
+
+/// Applies one layer as GNU tar would, if it knew of whiteouts.
+fn apply(artifact: &Artifact, digest: &str, root: &Path) {
+    let (_, blob) = artifact.blobs.iter().find(|(held, _)| held.as_str() == digest).unwrap();
+    let file = root.with_extension("layer");
+    std::io::copy(&mut blob.open().unwrap(), &mut std::fs::File::create(&file).unwrap()).unwrap();
+    let plain = root.with_extension("plain");
+    let unpack =
+        "gzip -dc <\"$0\" >\"$1\" 2>/dev/null || zstd -dcq <\"$0\" >\"$1\" 2>/dev/null || cp \"$0\" \"$1\"";
+    let status = Command::new("sh").args(["-c", unpack]).arg(&file).arg(&plain).status().unwrap();
+    assert!(status.success());
+    let mut archive = tar::Archive::new(std::fs::File::open(&plain).unwrap());
+    let entries: Vec<_> = archive
+        .entries()
+        .unwrap()
+        .map(|e| e.unwrap())
+        .collect::<Vec<_>>()
+        .iter()
+        .map(|e| {
+            (
+                e.path().unwrap().components().filter(|c| c.as_os_str() != ".").collect::<PathBuf>(),
+                e.header().entry_type().is_dir(),
+            )
+        })
+        .collect();
+    let before = directories(root);
+    for (path, is_dir) in &entries {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let at = root.join(path);
+        match name.strip_prefix(".wh.") {
+            Some(".wh..opq") => names(at.parent().unwrap()).iter().for_each(|path| remove(path)),
+            Some(gone) => remove(&at.with_file_name(gone)),
+            None => match at.symlink_metadata() {
+                Ok(meta) if meta.is_dir() && *is_dir => undress(&at),
+                Ok(_) => remove(&at),
+                Err(_) => {}
+            },
+        }
+    }
+    let (root_word, plain_word) = (root.to_str().unwrap(), plain.to_str().unwrap());
+    let words = [
+        "--numeric-owner",
+        "--delay-directory-restore",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--exclude=.wh.*",
+        "-C",
+        root_word,
+        "-xpf",
+        plain_word,
+    ];
+    run("tar", &words, Path::new("/"));
+    // What is only put into a directory does not change the time that its own entry gave it.
+    for (path, (seconds, nanos)) in before {
+        let told = path.strip_prefix(root).unwrap();
+        if !entries.iter().any(|(entry, _)| entry == told)
+            && path.symlink_metadata().is_ok_and(|m| m.is_dir())
+        {
+            let time = rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos };
+            let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+            rustix::fs::utimensat(rustix::fs::CWD, &path, &times, rustix::fs::AtFlags::empty()).unwrap();
+        }
+    }
+}
+
+fn names(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn remove(path: &Path) {
+    match path.symlink_metadata() {
+        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path).unwrap(),
+        Ok(_) => std::fs::remove_file(path).unwrap(),
+        Err(_) => {}
+    }
+}
+
+/// An entry says all of a directory that is there already.
+fn undress(dir: &Path) {
+    for (name, _) in &tree::read_one(dir).xattrs {
+        rustix::fs::removexattr(dir, name.as_str()).unwrap();
+    }
+}
+
+/// Every directory with its time.
+fn directories(root: &Path) -> Vec<(PathBuf, (i64, i64))> {
+    let (mut found, mut todo) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(dir) = todo.pop() {
+        let meta = dir.symlink_metadata().unwrap();
+        found.push((dir.clone(), (meta.mtime(), meta.mtime_nsec())));
+        todo.extend(names(&dir).into_iter().filter(|path| path.symlink_metadata().unwrap().is_dir()));
+    }
+    found
 }
 
 #[test]

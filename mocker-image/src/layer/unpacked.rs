@@ -230,7 +230,7 @@ mod tests {
         let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"more"].concat();
         let zstd = [zstd::encode_all(&b"one"[..], 1).unwrap(), skipped].concat();
         assert_eq!(finish(&zstd, Compression::Zstd, b"one"), Ok(()));
-        let footer = flate2::GzBuilder::new().extra(&b"SG\x16\0000000000000012345STARGZ"[..]);
+        let footer = flate2::GzBuilder::new().extra(&b"SG\x16\x000000000000012345STARGZ"[..]);
         let footer = footer.write(Vec::new(), flate2::Compression::none()).finish().unwrap();
         assert_eq!(finish(&[gzip(b"one"), footer].concat(), Compression::Gzip, b"one"), Ok(()));
     }

@@ -40,6 +40,11 @@ pub(crate) fn read(root: &Path) -> BTreeMap<PathBuf, Facts> {
     all
 }
 
+/// One entry alone.
+pub(crate) fn read_one(path: &Path) -> Facts {
+    facts(path, Path::new(""), &mut HashMap::new())
+}
+
 fn facts(full: &Path, path: &Path, first: &mut HashMap<u64, PathBuf>) -> Facts {
     let meta = full.symlink_metadata().unwrap();
     let kind = meta.file_type();
