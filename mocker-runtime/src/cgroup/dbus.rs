@@ -5,7 +5,7 @@
 
 mod wire;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(super) enum Peer {
 
 /// An open connection.
 pub(super) struct Connection {
-    stream: UnixStream,
+    stream: BufReader<UnixStream>,
     serial: u32,
     deadline: Instant,
     patience: Duration,
@@ -98,7 +98,7 @@ impl Connection {
             Err(rustix::io::Errno::AGAIN) => return Err(late(patience)).while_doing(at),
             result => result.while_doing(at)?,
         }
-        let stream = UnixStream::from(fd);
+        let stream = BufReader::new(UnixStream::from(fd));
         let mut connection = Self { stream, serial: 0, deadline, patience, signals: Vec::new(), peer };
         connection.introduce().while_doing(at)?;
         if peer == Peer::Bus {
@@ -115,26 +115,29 @@ impl Connection {
     /// `OK` and `ERROR`.
     fn introduce(&mut self) -> Result<()> {
         self.write(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
-        let mut answer = Vec::new();
-        loop {
-            let mut piece = [0; 512];
-            let n = self.read_some(&mut piece)?;
-            answer.extend(piece.iter().take(n));
-            let text = String::from_utf8_lossy(&answer);
-            let lines: Vec<&str> = text.split_terminator("\r\n").collect();
-            if let Some(line) = lines.iter().find(|line| line.starts_with("REJECTED")) {
-                return Err(Error::new(
-                    Kind::Internal,
-                    format!("it does not take this user's calls: {line}"),
-                ));
+        let lines = [self.line()?, self.line()?];
+        match lines.iter().any(|line| line.starts_with("OK")) {
+            true => Ok(()),
+            false => Err(no_dbus()),
+        }
+    }
+
+    /// A line of the introduction, and no more: a signal of something else may follow the last one at once.
+    fn line(&mut self) -> Result<String> {
+        const LONGEST: usize = 4096;
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            self.read(&mut byte)?;
+            line.extend(byte);
+            if line.len() > LONGEST {
+                return Err(no_dbus());
             }
-            match lines[..] {
-                [_, _] if text.ends_with("\r\n") && lines.iter().any(|line| line.starts_with("OK")) => {
-                    return Ok(());
-                }
-                [_] | [_, _] if answer.len() < 4096 => {}
-                _ => return Err(Error::new(Kind::Internal, "it does not speak D-Bus")),
-            }
+        }
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        match line.starts_with("REJECTED") {
+            true => Err(Error::new(Kind::Internal, format!("it does not take this user's calls: {line}"))),
+            false => Ok(line),
         }
     }
 
@@ -219,7 +222,12 @@ impl Connection {
 
     fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {
-            self.stream.set_read_timeout(Some(self.left()?)).while_doing(|| "set the deadline")?;
+            if self.stream.buffer().is_empty() {
+                self.stream
+                    .get_ref()
+                    .set_read_timeout(Some(self.left()?))
+                    .while_doing(|| "set the deadline")?;
+            }
             match self.stream.read(buffer) {
                 Ok(0) => return Err(Error::new(Kind::Internal, "it hung up")),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -231,8 +239,8 @@ impl Connection {
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            self.stream.set_write_timeout(Some(self.left()?)).while_doing(|| "set the deadline")?;
-            let n = match self.stream.write(bytes) {
+            self.stream.get_ref().set_write_timeout(Some(self.left()?)).while_doing(|| "set the deadline")?;
+            let n = match self.stream.get_mut().write(bytes) {
                 Ok(n) => n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => 0,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(late(self.patience)),
@@ -242,6 +250,10 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn no_dbus() -> Error {
+    Error::new(Kind::Internal, "it does not speak D-Bus")
 }
 
 fn late(patience: Duration) -> Error {

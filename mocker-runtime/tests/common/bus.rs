@@ -79,7 +79,10 @@ fn serve(mut stream: UnixStream, mut answer: impl FnMut(&Asked) -> Answer) -> st
         said.extend(byte);
     }
     assert_eq!(said, b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
-    stream.write_all(b"DATA\r\nOK 0123456789abcdef0123456789abcdef\r\n")?;
+    // What happens to somebody else's unit is told at once.
+    let signal = [(1, Field::Path("/org/freedesktop/systemd1")), (3, Field::Text("UnitNew"))];
+    let lines = b"DATA\r\nOK 0123456789abcdef0123456789abcdef\r\n".to_vec();
+    stream.write_all(&[lines, message(4, &signal, &[Word::Text("other.scope")])].concat())?;
     let mut job = 0_u32;
     loop {
         let (serial, asked) = read_call(&mut stream)?;
