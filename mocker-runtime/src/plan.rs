@@ -20,7 +20,7 @@ pub(crate) mod seccomp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::abi::{Attr, Reach};
+use crate::abi::{Attr, Parameter, Reach};
 use crate::bundle::config::{Config, Hooks, Linux};
 use crate::error::{Error, Result, WhileDoing};
 
@@ -56,7 +56,8 @@ pub(crate) struct Plan {
     pub(crate) cgroup: cgroup::Cgroup,
     pub(crate) rdt: Option<rdt::Rdt>,
     /// `linux.mountLabel`; the mounts have it already
-    pub(crate) mount_label: Option<String>,
+    /// As mounts take it
+    pub(crate) mount_label: Option<Parameter>,
     pub(crate) process: process::Process,
     pub(crate) hooks: Hooks,
 }
@@ -103,7 +104,7 @@ impl Plan {
             sysctl: sysctl(linux, &namespaces)?,
             cgroup: cgroup::plan(linux, mode).while_doing(|| "linux.resources")?,
             rdt: linux.intel_rdt.as_ref().map(rdt::plan).transpose()?,
-            mount_label: label.map(str::to_owned),
+            mount_label: label.map(|label| (context_word(config).to_owned(), Some(label.to_owned()))),
             process: process(config, linux)?,
             hooks: config.hooks.clone().unwrap_or_default(),
             namespaces,

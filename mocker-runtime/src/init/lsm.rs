@@ -1,8 +1,10 @@
 //! What AppArmor and SELinux know the program by. The labels are set on this process for its next execve, through
 //! a /proc that is proved to be one (CVE-2019-16884), while the host's is still there.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::task::Task;
@@ -40,6 +42,16 @@ fn is_there(path: &str) -> bool {
 
 fn disabled(property: &str, module: &str) -> Error {
     Error::unsupported(format!("{property} is set, but {module} is not enabled on this host"))
+}
+
+/// Labels a file system that takes no label when it is made, at its root.
+pub(super) fn label_root(tree: &OwnedFd, label: &str) -> Result<()> {
+    // The descriptor of a mount is a path only.
+    rustix::fs::openat(tree, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .and_then(|root| {
+            rustix::fs::fsetxattr(root, "security.selinux", label.as_bytes(), XattrFlags::empty())
+        })
+        .while_doing(|| format!("set the SELinux label {label:?}"))
 }
 
 impl Task<'_> {

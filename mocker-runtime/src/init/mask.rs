@@ -7,7 +7,7 @@ use rustix::fs::{FileType, OFlags, makedev};
 use rustix::io::Errno;
 
 use super::Init;
-use crate::abi::Reach;
+use crate::abi::{Parameter, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::mounts;
 use crate::sys::mount;
@@ -19,7 +19,7 @@ pub(super) fn mask(init: &mut Init<'_>) -> Result<()> {
     init.plan.readonly.iter().try_for_each(|path| {
         make_readonly(&root, path).while_doing(|| format!("make {} read-only", path.display()))
     })?;
-    let mut covers = Covers { null: None, empty: None };
+    let mut covers = Covers { label: init.plan.mount_label.as_ref(), null: None, empty: None };
     init.plan
         .masked
         .iter()
@@ -44,12 +44,13 @@ fn make_readonly(root: &OwnedFd, path: &Path) -> Result<()> {
 }
 
 /// What is laid over masked paths: files get a null device, directories one empty read-only tmpfs.
-struct Covers {
+struct Covers<'a> {
+    label: Option<&'a Parameter>,
     null: Option<OwnedFd>,
     empty: Option<OwnedFd>,
 }
 
-impl Covers {
+impl Covers<'_> {
     fn cover(&mut self, root: &OwnedFd, path: &Path) -> Result<()> {
         let Some(place) = open(root, path)? else {
             return Ok(());
@@ -81,8 +82,11 @@ impl Covers {
         if let Some(empty) = &self.empty {
             return mount::clone_tree(empty.as_fd(), c"", Reach::One).map(Some);
         }
-        let parameters =
-            [("nr_blocks".to_owned(), Some("1".to_owned())), ("nr_inodes".to_owned(), Some("1".to_owned()))];
+        let mut parameters = vec![
+            ("nr_blocks".to_owned(), Some("1".to_owned())),
+            ("nr_inodes".to_owned(), Some("1".to_owned())),
+        ];
+        parameters.extend(self.label.cloned());
         let tmpfs = mount::new_filesystem("tmpfs", "tmpfs", &parameters, mounts::READONLY.set)?;
         mount::attach(tmpfs.as_fd(), place.as_fd())?;
         self.empty = Some(tmpfs);

@@ -7,8 +7,8 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Init;
 use super::rootfs::c_path;
+use super::{Init, lsm};
 use crate::abi::{Parameter, Reach};
 use crate::cgroup::Dir;
 use crate::container::source::Sources;
@@ -100,6 +100,9 @@ impl Maker<'_> {
             What::Cgroup => self.make_cgroup(mount),
             What::Fs { fstype, source, parameters, copy_up } => {
                 let tree = mount::new_filesystem(fstype, source, parameters, 0)?;
+                if let (Some((_, Some(label))), "mqueue") = (&self.plan.mount_label, fstype.as_str()) {
+                    lsm::label_root(&tree, label)?;
+                }
                 if *copy_up {
                     // A copy of procfs would have no end.
                     if let Ok(place) = path::open_in_root(self.root, &mount.destination, OFlags::PATH) {
