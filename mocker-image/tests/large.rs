@@ -1,13 +1,15 @@
-//! Much of everything: layers, and kill -9. With MOCKER_NIGHTLY set, five minutes of the latter.
+//! Much of everything: layers, bytes, files, and kill -9. With MOCKER_NIGHTLY set, far more of it, and five minutes of
+//! the latter.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::sample::{noise, serving};
-use common::{Place, files};
+use common::{PROGRAM, Place, files};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, leave_mount_namespace, skip, wait_until};
 
@@ -36,6 +38,55 @@ fn a_hundred_and_twenty_seven_layers_become_one_tree() {
         assert_eq!(place.run(&["diff", dir.to_str().unwrap()]).ok(), "", "{word}");
     }
     place.run(&["remove", place.path("--overlay=mounted").to_str().unwrap()]).ok();
+}
+
+/// The most memory that a call had in use, in kB, as the kernel counts it from its execve on.
+fn peak(place: &Place, words: &[&str]) -> u64 {
+    let mut child = place.command(words).stdout(Stdio::null()).spawn().unwrap();
+    let (folder, mut most) = (PathBuf::from(format!("/proc/{}", child.id())), 0);
+    wait_until(Duration::from_secs(1800), "its end", || {
+        let status = std::fs::read_to_string(folder.join("status")).unwrap_or_default();
+        // Before its execve it is this process, with all that this one holds.
+        if std::fs::read_link(folder.join("exe")).is_ok_and(|exe| exe == Path::new(PROGRAM)) {
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let number = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+            most = most.max(number.unwrap_or(0));
+        }
+        child.try_wait().unwrap().is_some()
+    })
+    .unwrap();
+    assert!(child.wait().unwrap().success(), "{words:?}");
+    assert!(most > 1000, "{words:?} was not seen at work");
+    most
+}
+
+/// Whether this machine and this round have room for images of gigabytes.
+fn has_room() -> bool {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let kb = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
+    std::env::var_os("MOCKER_NIGHTLY").is_some() && kb.unwrap().parse::<u64>().unwrap() > 14_000_000
+}
+
+#[test]
+fn memory_stays_small_whatever_the_size() {
+    let (bytes, count) = if has_room() { (2_200_000_000, 100_000) } else { (100_000_000, 3_000) };
+    let many = || {
+        (0..count).fold(Layer::new(), |layer, n| layer.file(format!("d{}/f{n}", n / 200), format!("{n}\n")))
+    };
+    let layers: [&dyn Fn() -> Layer; 2] = [&|| Layer::new().file("large", vec![0; bytes]), &many];
+    for layer in layers {
+        let (registry, place) = (serving(&Image::new().layer(&layer()).build().unwrap()), Place::new());
+        let (reference, bundle) = (registry.reference("app", "v1"), place.bundle().display().to_string());
+        let layout = format!("oci:{}:v1", place.path("layout").display());
+        for words in [
+            &["unpack", "--copy", &reference, &bundle][..],
+            &["diff", &bundle],
+            &["copy", &reference, &layout],
+        ] {
+            let kb = peak(&place, words);
+            assert!(kb < 64_000, "{words:?}: {kb} kB");
+        }
+    }
 }
 
 /// Numbers that nobody foresees.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use conformance::blob::Digest;
 
 /// What there is to know about one entry.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) kind: &'static str,
     pub(crate) mode: u32,
