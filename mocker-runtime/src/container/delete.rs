@@ -1,6 +1,7 @@
 //! `delete`: everything of a container goes, in an order that a second delete can go on with.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::rdt::Group;
 use super::record::Record;
@@ -12,6 +13,9 @@ use crate::{hooks, log};
 
 /// How long a killed process may take to die, in milliseconds.
 const PATIENCE: i64 = 10_000;
+
+/// The longest of the pauses in which a creator's lock is waited for: a quarter of a second in all.
+const LAST_PAUSE: Duration = Duration::from_millis(128);
 
 /// Whether a running container is killed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +47,14 @@ impl Container {
     /// Init ends by itself when its parent does, so nothing is killed here: the cgroup that was to be
     /// made may be somebody else's.
     fn delete_unfinished(mut self) -> Result<()> {
-        if !fd::try_lock(&self.home.fd)? {
-            return allow(Verb::Delete, Status::Creating);
+        let mut pause = Duration::from_millis(1);
+        while !fd::try_lock(&self.home.fd)? {
+            if pause > LAST_PAUSE {
+                return allow(Verb::Delete, Status::Creating);
+            }
+            // A child that outlives its killed creator by a moment has the lock for as long.
+            std::thread::sleep(pause);
+            pause *= 2;
         }
         self.record = Record::read(&self.home)?;
         if let Some(record) = &self.record {
