@@ -17,17 +17,6 @@ fn copy(place: &Place, from: &str, to: &str) -> String {
     place.run(&["copy", from, to]).ok().trim().to_owned()
 }
 
-/// Unpacks a place and reads the tree.
-fn unpacked(
-    place: &Place,
-    from: &str,
-    dir: &str,
-) -> std::collections::BTreeMap<std::path::PathBuf, tree::Facts> {
-    let dir = place.path(dir);
-    place.run(&["unpack", "--copy", from, dir.to_str().unwrap()]).ok();
-    tree::read(&dir.join("rootfs"))
-}
-
 fn run(program: &str, words: &[&str], dir: &Path) -> String {
     let output = Command::new(program).args(words).current_dir(dir).output().unwrap();
     assert!(output.status.success(), "{program} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -41,7 +30,7 @@ fn an_image_goes_through_every_place_and_comes_out_the_same() {
     let place = Place::new();
     let at = |name: &str| place.path(name).display().to_string();
     let start = registry.reference("app", "v1");
-    let want = unpacked(&place, &start, "b0");
+    let want = tree::unpacked(&place, &start, "b0");
     let mut from = start;
     let stops = [
         "oci:LAYOUT:v1",
@@ -64,14 +53,14 @@ fn an_image_goes_through_every_place_and_comes_out_the_same() {
         if transport != "docker-archive" {
             assert_eq!(place.run(&["digest", &to]).ok().trim(), digest, "{to}");
         }
-        let got = unpacked(&place, &to, &format!("b{}", n + 1));
+        let got = tree::unpacked(&place, &to, &format!("b{}", n + 1));
         let differences = tree::differences(&got, &want);
         assert!(differences.is_empty(), "{to}: {differences:?}");
         from = to;
     }
     let old = format!("docker-archive:{}:stop.example/app:old", at("OLD.TAR"));
     place.run(&["copy", "--archive-form", "old", &from, &old]).ok();
-    assert!(tree::differences(&unpacked(&place, &old, "old"), &want).is_empty());
+    assert!(tree::differences(&tree::unpacked(&place, &old, "old"), &want).is_empty());
     let names = run("tar", &["-tf", &at("OLD.TAR")], Path::new("/"));
     assert!(
         names.contains("/layer.tar\n")
@@ -106,7 +95,7 @@ fn bytes_that_nothing_has_to_change_keep_their_digest() {
 fn layers_are_packed_as_is_wished_and_the_tree_stays() {
     let registry = serving(&image().build().unwrap());
     let (place, from) = (Place::new(), registry.reference("app", "v1"));
-    let want = unpacked(&place, &from, "b");
+    let want = tree::unpacked(&place, &from, "b");
     for (n, (words, kind)) in [
         (&["--dest-compress-format", "zstd", "--dest-compress-level", "9"][..], "+zstd"),
         (&["--dest-compress"], "+gzip"),
@@ -122,7 +111,7 @@ fn layers_are_packed_as_is_wished_and_the_tree_stays() {
         for layer in manifest["layers"].as_array().unwrap() {
             assert!(layer["mediaType"].as_str().unwrap().ends_with(kind), "{words:?}: {layer}");
         }
-        assert!(tree::differences(&unpacked(&place, &to, &format!("b{n}")), &want).is_empty());
+        assert!(tree::differences(&tree::unpacked(&place, &to, &format!("b{n}")), &want).is_empty());
         // The same in gives the same out.
         let again = format!("dir:{}", place.path(&format!("again{n}")).display());
         place.run(&[&["copy", &from, &again], words].concat()).ok();
@@ -228,7 +217,7 @@ fn the_peers_read_what_is_written_and_write_what_is_read() {
     let artifact = image().build().unwrap();
     let source = serving(&artifact);
     let (place, from) = (Place::new(), source.reference("app", "v1"));
-    let want = unpacked(&place, &from, "want");
+    let want = tree::unpacked(&place, &from, "want");
     let dir = place.path("peers");
     std::fs::create_dir(&dir).unwrap();
     let to = registry.reference("lib/app", "v1");
@@ -239,7 +228,7 @@ fn the_peers_read_what_is_written_and_write_what_is_read() {
         run("skopeo", &["copy", "--src-tls-verify=false", &format!("docker://{to}"), peer], &dir);
         let here = |name: &str| name.replacen(':', &format!(":{}/", dir.display()), 1);
         assert!(
-            tree::differences(&unpacked(&place, &here(peer), &format!("p{n}")), &want).is_empty(),
+            tree::differences(&tree::unpacked(&place, &here(peer), &format!("p{n}")), &want).is_empty(),
             "{peer}"
         );
         copy(&place, &to, &here(our));
@@ -312,7 +301,7 @@ fn daemon(socket: &Path) -> std::thread::JoinHandle<()> {
 fn a_docker_daemon_takes_and_gives_images() {
     let registry = serving(&image().build().unwrap());
     let (place, from) = (Place::new(), registry.reference("app", "v1"));
-    let (want, socket) = (unpacked(&place, &from, "want"), place.path("docker.sock"));
+    let (want, socket) = (tree::unpacked(&place, &from, "want"), place.path("docker.sock"));
     let host = format!("unix://{}", socket.display());
     let to = format!("dir:{}", place.path("back").display());
     let error = place.run(&["copy", "--src-daemon-host", &host, "docker-daemon:a:b", &to]).error();
@@ -324,5 +313,5 @@ fn a_docker_daemon_takes_and_gives_images() {
     place.run(&["copy", "--dest-daemon-host", &host, &from, "docker-daemon:a:b"]).ok();
     place.run(&["copy", "--src-daemon-host", &host, "docker-daemon:a:b", &to]).ok();
     daemon.join().unwrap();
-    assert!(tree::differences(&unpacked(&place, &to, "got"), &want).is_empty());
+    assert!(tree::differences(&tree::unpacked(&place, &to, "got"), &want).is_empty());
 }

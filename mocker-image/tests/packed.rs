@@ -17,16 +17,6 @@ fn sh(place: &Place, line: &str) {
     assert!(status.success(), "{line}");
 }
 
-fn unpacked(
-    place: &Place,
-    from: &str,
-    dir: &str,
-) -> std::collections::BTreeMap<std::path::PathBuf, tree::Facts> {
-    let dir = place.path(dir);
-    place.run(&["unpack", "--copy", from, dir.to_str().unwrap()]).ok();
-    tree::read(&dir.join("rootfs"))
-}
-
 #[test]
 fn docker_archives_are_read_with_what_xz_and_bzip2_packed() {
     let test = "docker_archives_are_read_with_what_xz_and_bzip2_packed";
@@ -39,7 +29,7 @@ fn docker_archives_are_read_with_what_xz_and_bzip2_packed() {
         .layer(&Layer::new().file("etc/c", "c\n"));
     let (registry, place) = (serving(&image.build().unwrap()), Place::new());
     let reference = registry.reference("app", "v1");
-    let want = unpacked(&place, &reference, "want");
+    let want = tree::unpacked(&place, &reference, "want");
     let archive = format!("docker-archive:{}:q.io/app:v1", place.path("plain.tar").display());
     place.run(&["copy", "--archive-form", "old", &reference, &archive]).ok();
     // The archive as a whole, and each of its layers.
@@ -51,7 +41,7 @@ fn docker_archives_are_read_with_what_xz_and_bzip2_packed() {
     );
     for name in ["plain.tar.xz", "plain.tar.bz2", "layers.tar"] {
         let from = format!("docker-archive:{}", place.path(name).display());
-        let differences = tree::differences(&unpacked(&place, &from, &format!("b-{name}")), &want);
+        let differences = tree::differences(&tree::unpacked(&place, &from, &format!("b-{name}")), &want);
         assert!(differences.is_empty(), "{name}: {differences:?}");
         place.run(&["copy", &from, &format!("oci:{}:{name}", place.path("layout").display())]).ok();
         place.run(&["verify", &format!("oci:{}:{name}", place.path("layout").display())]).ok();

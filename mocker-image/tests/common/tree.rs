@@ -40,6 +40,13 @@ pub(crate) fn read(root: &Path) -> BTreeMap<PathBuf, Facts> {
     all
 }
 
+/// Unpacks an image of any place into a folder of ours and reads the tree.
+pub(crate) fn unpacked(place: &super::Place, from: &str, dir: &str) -> BTreeMap<PathBuf, Facts> {
+    let dir = place.path(dir);
+    place.run(&["unpack", "--copy", from, dir.to_str().unwrap()]).ok();
+    read(&dir.join("rootfs"))
+}
+
 /// One entry alone.
 pub(crate) fn read_one(path: &Path) -> Facts {
     facts(path, Path::new(""), &mut HashMap::new())
