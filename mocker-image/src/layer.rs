@@ -8,6 +8,7 @@
 //! by the kernel. There is one pass and nothing is read twice.
 
 pub mod archive;
+mod attribute;
 pub mod create;
 pub mod diff;
 pub mod entry;

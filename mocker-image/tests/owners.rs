@@ -14,6 +14,34 @@ use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, leave_mount_namespace, skip};
 use serde_json::{Value, json};
 
+/// cap_net_raw for whoever runs the file; for the root of a user namespace, whose id the host has, version 3.
+fn capability(root: Option<u32>) -> Vec<u8> {
+    let version = if root.is_some() { 3 } else { 2 };
+    let mut value = vec![0; 20];
+    (value[0], value[3], value[5]) = (1, version, 0x20);
+    root.into_iter().for_each(|root| value.extend(root.to_le_bytes()));
+    value
+}
+
+/// An access control list for one more user and one more group.
+fn list(user: u32, group: u32) -> Vec<u8> {
+    let none = u32::MAX;
+    let entries =
+        [(1_u16, 7_u16, none), (2, 4, user), (4, 5, none), (8, 6, group), (16, 7, none), (32, 5, none)];
+    let bytes = entries.iter().flat_map(|(tag, rights, id)| {
+        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
+    });
+    2_u32.to_le_bytes().into_iter().chain(bytes).collect()
+}
+
+/// Both of them, as the host or an image has them.
+fn extras(root: Option<u32>, (user, group): (u32, u32)) -> Vec<(String, Vec<u8>)> {
+    vec![
+        ("security.capability".to_owned(), capability(root)),
+        ("system.posix_acl_access".to_owned(), list(user, group)),
+    ]
+}
+
 fn image() -> Image {
     let base = Layer::new()
         .dir("etc")
@@ -25,12 +53,27 @@ fn image() -> Image {
         .owner(7, 8)
         .fifo("pipe")
         .owner(0, 5)
-        .file("forgotten/parent", "p");
+        .file("forgotten/parent", "p")
+        .file("ping", "p")
+        .mode(0o775)
+        .xattr("security.capability", capability(None))
+        .xattr("system.posix_acl_access", list(1000, 100))
+        .dir("shared")
+        .mode(0o775)
+        .xattr("system.posix_acl_default", list(7, 8));
     Image::new().layer(&base).layer(&Layer::new().whiteout("etc/root").file("etc/top", "t").owner(9, 9))
 }
 
 fn owners(root: &Path) -> BTreeMap<String, (u32, u32)> {
     tree::read(root).into_iter().map(|(path, facts)| (path.display().to_string(), facts.owner)).collect()
+}
+
+/// Gives the files with ids in their attributes other times, so that a layer has to have them.
+fn touch(root: &Path) {
+    for name in ["ping", "shared"] {
+        let file = std::fs::File::open(root.join(name)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
 }
 
 /// What was committed, unpacked by root.
@@ -66,6 +109,10 @@ fn ids_are_mapped_when_it_is_unpacked_and_back_when_it_is_packed() {
         assert_eq!(all[path], owner, "{path}");
     }
     assert_eq!(place.rootfs().join("etc/app").metadata().unwrap().permissions().mode() & 0o7777, 0o4755);
+    let there = tree::read(&place.rootfs());
+    // The container's root has the capability; root of the host would be another.
+    assert_eq!(there[Path::new("ping")].xattrs, extras(Some(100_000), (101_000, 300_000)));
+    assert_eq!(there[Path::new("shared")].xattrs[0].1, list(100_007, 200_008));
     let linux = place.config()["linux"].clone();
     assert_eq!(linux["uidMappings"], json!([{ "containerID": 0, "hostID": 100_000, "size": 2000 }]));
     assert_eq!(linux["gidMappings"][1], json!({ "containerID": 100, "hostID": 300_000, "size": 1 }));
@@ -73,11 +120,14 @@ fn ids_are_mapped_when_it_is_unpacked_and_back_when_it_is_packed() {
     assert_eq!(place.run(&["diff", &bundle]).ok(), "");
     std::fs::write(place.rootfs().join("new"), "new").unwrap();
     chown(place.rootfs().join("new"), Some(100_003), Some(200_004)).unwrap();
+    touch(&place.rootfs());
     let to = format!("oci:{}:v2", place.path("layout").display());
     place.run(&["commit", &bundle, &to]).ok();
     let all = committed(&place, &to);
     assert_eq!(all[Path::new("new")].owner, (3, 4));
     assert_eq!(all[Path::new("etc/app")].owner, (1000, 100));
+    assert_eq!(all[Path::new("ping")].xattrs, extras(None, (1000, 100)));
+    assert_eq!(all[Path::new("shared")].xattrs[0].1, list(7, 8));
     std::fs::write(place.rootfs().join("stranger"), "s").unwrap();
     chown(place.rootfs().join("stranger"), Some(5), Some(200_000)).unwrap();
     let error = place.run(&["commit", &bundle, &to]).error();
@@ -144,6 +194,7 @@ fn a_user_unpacks_with_the_ids_that_are_lent_to_them_and_packs_again() {
     assert_eq!(all["etc"], (65_534, 65_534));
     assert_eq!(all["etc/app"], (400_999, 400_099));
     assert_eq!(all["link"], (400_006, 400_007));
+    assert_eq!(tree::read_one(&rootfs.join("ping")).xattrs, extras(Some(65_534), (400_999, 400_099)));
     let config: Value =
         serde_json::from_slice(&std::fs::read(home.join("bundle/config.json")).unwrap()).unwrap();
     let want = json!([{ "containerID": 0, "hostID": 65_534, "size": 1 },
@@ -153,11 +204,14 @@ fn a_user_unpacks_with_the_ids_that_are_lent_to_them_and_packs_again() {
     assert_eq!(run(&["diff", "bundle"]).ok(), "");
     std::fs::write(rootfs.join("new"), "new").unwrap();
     chown(rootfs.join("new"), Some(400_041), Some(400_042)).unwrap();
+    touch(&rootfs);
     let to = format!("oci:{}:v2", home.join("layout").display());
     run(&["commit", "bundle", &to]).ok();
     let all = committed(&place, &to);
     assert_eq!(all[Path::new("new")].owner, (42, 43));
     assert_eq!(all[Path::new("etc/app")].owner, (1000, 100));
+    assert_eq!(all[Path::new("ping")].xattrs, extras(None, (1000, 100)));
+    assert_eq!(all[Path::new("shared")].xattrs[0].1, list(7, 8));
     run(&["remove", "./bundle"]).ok();
     assert!(home.join("bundle").symlink_metadata().is_err());
 }

@@ -13,9 +13,10 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use tar::{EntryType, Header};
 
+use super::attribute;
 use super::diff::{Change, Kind, attributes, open};
 use super::entry::text;
-use super::ids::Ids;
+use super::ids::{Ids, To};
 use super::owner;
 use crate::error::{Context, Error, Result};
 
@@ -134,7 +135,7 @@ impl<W: Write> Creator<W> {
             if let Some(first) = self.links.get(&(stat.st_dev, stat.st_ino)).cloned() {
                 let mut stat = stat;
                 if let Some(ids) = &self.ids {
-                    (stat.st_uid, stat.st_gid) = ids.to_container((stat.st_uid, stat.st_gid))?;
+                    (stat.st_uid, stat.st_gid) = ids.owner((stat.st_uid, stat.st_gid), To::Container)?;
                 }
                 let header = self.header(&stat, EntryType::Link);
                 return self.append(header, (to, Some(&first)), Vec::new(), &mut io::empty());
@@ -143,12 +144,18 @@ impl<W: Write> Creator<W> {
         }
         let (mut records, mut stat) = (Vec::new(), stat);
         if let Some(ids) = &self.ids {
-            (stat.st_uid, stat.st_gid) = ids.to_container((stat.st_uid, stat.st_gid))?;
+            (stat.st_uid, stat.st_gid) = ids.owner((stat.st_uid, stat.st_gid), To::Container)?;
         }
         for (key, value) in attributes(&dir, name)? {
             match key.as_slice() {
                 owner::ATTRIBUTE if self.rootless => (stat.st_uid, stat.st_gid) = owner::decode(&value)?,
-                key => records.push((format!("SCHILY.xattr.{}", String::from_utf8_lossy(key)), value)),
+                key => {
+                    let value = match &self.ids {
+                        Some(ids) => attribute::map(key, &value, ids, To::Container)?,
+                        None => value,
+                    };
+                    records.push((format!("SCHILY.xattr.{}", String::from_utf8_lossy(key)), value));
+                }
             }
         }
         self.times(&stat, &mut records);

@@ -24,8 +24,9 @@ use std::rc::Rc;
 use rustix::fs::{Mode, Timespec, Timestamps};
 
 use super::archive::Archive;
+use super::attribute;
 use super::entry::{Entry, Kind};
-use super::ids::Ids;
+use super::ids::{Ids, To};
 use super::tree::{Folder, Tree, components};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
 
@@ -96,7 +97,7 @@ impl Extractor {
     pub fn new(root: &Path, manner: impl Into<Manner>) -> Result<Self> {
         let this = Self::at(Tree::open(root)?, manner.into(), true);
         if let (Some(ids), Some(folder)) = (&this.ids, this.tree.root()?) {
-            make::give(&folder.fd, ids.to_host((0, 0))?)?;
+            make::give(&folder.fd, ids.owner((0, 0), To::Host)?)?;
         }
         Ok(this)
     }
@@ -117,8 +118,7 @@ impl Extractor {
         let mut archive = Archive::new(input);
         while let Some(mut entry) = archive.next_entry()? {
             if let Some(ids) = &self.ids {
-                let mapped = ids.to_host((entry.uid, entry.gid));
-                (entry.uid, entry.gid) = mapped.while_doing(|| format!("entry {}", entry.display()))?;
+                map(&mut entry, ids).while_doing(|| format!("entry {}", entry.display()))?;
             }
             self.entry(&entry, &mut archive).while_doing(|| format!("entry {}", entry.display()))?;
         }
@@ -180,8 +180,9 @@ impl Extractor {
             made => made.while_doing(|| format!("make the directory {}", super::entry::text(path)))?,
         }
         let folder = self.tree.enter(path, &parent, name)?;
+        make::inherit_nothing(&folder, &parent)?;
         if let Some(ids) = &self.ids {
-            make::give(&folder.fd, ids.to_host((0, 0))?)?;
+            make::give(&folder.fd, ids.owner((0, 0), To::Host)?)?;
         }
         self.last.insert(folder.stat.st_ino, Last { path: path.to_vec(), mode: 0o755, mtime });
         Ok(folder)
@@ -238,6 +239,15 @@ impl Extractor {
         self.tree.forget();
         Ok(())
     }
+}
+
+/// Gives an entry the host's ids.
+fn map(entry: &mut Entry, ids: &Ids) -> Result<()> {
+    (entry.uid, entry.gid) = ids.owner((entry.uid, entry.gid), To::Host)?;
+    for (name, value) in &mut entry.xattrs {
+        *value = attribute::map(name, value, ids, To::Host)?;
+    }
+    Ok(())
 }
 
 /// Where an entry goes: a name in an opened directory.

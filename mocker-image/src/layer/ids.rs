@@ -28,22 +28,19 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// The host's ids for an owner in the image.
-    pub fn to_host(&self, (uid, gid): (u32, u32)) -> Result<(u32, u32)> {
-        let find = |list: &[Range], id: u32, what: &str| {
-            let found = list.iter().find_map(|range| within(id, range.container, range.size, range.host));
-            found.ok_or_else(|| Error::invalid(format!("{what} {id} is not in the map of ids")))
-        };
-        Ok((find(&self.uid, uid, "user")?, find(&self.gid, gid, "group")?))
+    /// A user's id on the other side.
+    pub fn user(&self, id: u32, to: To) -> Result<u32> {
+        to.find(&self.uid, id, "user")
     }
 
-    /// The image's ids for an owner on the host.
-    pub fn to_container(&self, (uid, gid): (u32, u32)) -> Result<(u32, u32)> {
-        let find = |list: &[Range], id: u32, what: &str| {
-            let found = list.iter().find_map(|range| within(id, range.host, range.size, range.container));
-            found.ok_or_else(|| Error::invalid(format!("the host's {what} {id} is not in the map of ids")))
-        };
-        Ok((find(&self.uid, uid, "user")?, find(&self.gid, gid, "group")?))
+    /// A group's id on the other side.
+    pub fn group(&self, id: u32, to: To) -> Result<u32> {
+        to.find(&self.gid, id, "group")
+    }
+
+    /// An owner's ids on the other side.
+    pub fn owner(&self, (uid, gid): (u32, u32), to: To) -> Result<(u32, u32)> {
+        Ok((self.user(uid, to)?, self.group(gid, to)?))
     }
 
     /// The same as text, for another process.
@@ -57,6 +54,26 @@ impl Ids {
         let (uid, gid) = text.split_once('/').ok_or_else(|| Error::invalid("is no map of ids"))?;
         let list = |text: &str| text.split(',').map(str::parse::<Range>).collect::<Result<Vec<_>>>();
         Ok(Self { uid: list(uid)?, gid: list(gid)? })
+    }
+}
+
+/// Which side's ids are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// The host's, for those of an image.
+    Host,
+    /// The image's, for those of the host.
+    Container,
+}
+
+impl To {
+    fn find(self, list: &[Range], id: u32, what: &str) -> Result<u32> {
+        let found = list.iter().find_map(|range| match self {
+            Self::Host => within(id, range.container, range.size, range.host),
+            Self::Container => within(id, range.host, range.size, range.container),
+        });
+        let side = if self == Self::Host { "" } else { "the host's " };
+        found.ok_or_else(|| Error::invalid(format!("{side}{what} {id} is not in the map of ids")))
     }
 }
 
@@ -95,11 +112,11 @@ mod tests {
         let ids = Ids::of_text("0:1000:1,1:100000:10/0:5:20").unwrap();
         assert_eq!(Ids::of_text(&ids.to_text()).unwrap(), ids);
         for (inside, outside) in [((0, 0), (1000, 5)), ((1, 19), (100_000, 24)), ((10, 3), (100_009, 8))] {
-            assert_eq!(ids.to_host(inside).unwrap(), outside);
-            assert_eq!(ids.to_container(outside).unwrap(), inside);
+            assert_eq!(ids.owner(inside, To::Host).unwrap(), outside);
+            assert_eq!(ids.owner(outside, To::Container).unwrap(), inside);
         }
-        assert_eq!(ids.to_host((11, 0)).unwrap_err().to_string(), "user 11 is not in the map of ids");
-        let e = ids.to_container((1000, 99)).unwrap_err();
+        assert_eq!(ids.owner((11, 0), To::Host).unwrap_err().to_string(), "user 11 is not in the map of ids");
+        let e = ids.owner((1000, 99), To::Container).unwrap_err();
         assert_eq!(e.to_string(), "the host's group 99 is not in the map of ids");
         for bad in ["", "0", "0:1:0", "a:1:2", "0:1:2:3", "4294967295:0:2"] {
             assert!(bad.parse::<Range>().is_err(), "{bad}");

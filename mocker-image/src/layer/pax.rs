@@ -1,5 +1,6 @@
 //! PAX extended headers: `length key=value\n` records that overrule the header behind them.
 
+use super::attribute;
 use crate::error::{Error, Result};
 
 /// What the extended headers before an entry say about it.
@@ -75,8 +76,10 @@ impl Pax {
             b"linkpath" => self.link = Some(value.to_vec()),
             b"uid" => self.uid = Some(decimal(value)?),
             b"gid" => self.gid = Some(decimal(value)?),
-            b"size" => self.size = Some(decimal(value)?),
+            b"size" => self.size = Some(size(value)?),
             b"mtime" => self.mtime = Some(time(value)?),
+            b"SCHILY.acl.access" => self.list(attribute::ACCESS, value),
+            b"SCHILY.acl.default" => self.list(attribute::DEFAULT, value),
             _ => match (key.strip_prefix(b"SCHILY.xattr."), key.strip_prefix(b"GNU.sparse.")) {
                 (Some(name), _) => self.xattrs.push((name.to_vec(), value.to_vec())),
                 (None, Some(key)) => return self.sparse.record(key, value),
@@ -84,6 +87,17 @@ impl Pax {
             },
         }
         Ok(())
+    }
+}
+
+impl Pax {
+    /// A list in text; where it is there as an attribute too, that counts.
+    fn list(&mut self, name: &[u8], text: &[u8]) {
+        if let Some(value) =
+            attribute::of_text(text).filter(|_| !self.xattrs.iter().any(|(key, _)| key == name))
+        {
+            self.xattrs.push((name.to_vec(), value));
+        }
     }
 }
 
@@ -108,6 +122,13 @@ impl Sparse {
         self.is_sparse = true;
         Ok(())
     }
+}
+
+/// A file's size, as the kernel counts it: less than 2^63.
+fn size(digits: &[u8]) -> Result<u64> {
+    let size = decimal(digits)?;
+    let fits = i64::try_from(size).is_ok();
+    fits.then_some(size).ok_or_else(|| Error::invalid(format!("a PAX header's size {size} is no file's")))
 }
 
 /// A decimal number.

@@ -5,6 +5,7 @@
 //! Everything else is done to one name in an opened directory, without following. Opened
 //! directories are kept: an archive comes sorted, and reopening costs more than the files do.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,6 +16,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use super::attribute;
 use super::entry::text;
 use crate::error::{Context, Error, Result};
 
@@ -28,12 +30,20 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags:
 pub(super) struct Folder {
     pub(super) fd: Rc<OwnedFd>,
     pub(super) stat: Stat,
+    gives_list: OnceCell<bool>,
 }
 
 impl Folder {
     fn new(fd: Rc<OwnedFd>) -> Result<Self> {
         let stat = rustix::fs::fstat(&fd).while_doing(|| "stat a directory")?;
-        Ok(Self { fd, stat })
+        Ok(Self { fd, stat, gives_list: OnceCell::new() })
+    }
+
+    /// Whether what is made in here gets an access control list, and other mode bits than it asks for.
+    pub(super) fn gives_its_list(&self) -> bool {
+        let ask =
+            || rustix::fs::fgetxattr(&self.fd, OsStr::from_bytes(attribute::DEFAULT), &mut [0_u8; 0][..]);
+        *self.gives_list.get_or_init(|| ask().is_ok_and(|size| size > 0))
     }
 
     /// Whether what is made in here gets the directory's group.

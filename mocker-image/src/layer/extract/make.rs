@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::{Extractor, Last, Ownership, Place, os, privileged, times};
 use crate::error::{Context, Error, Result};
 use crate::layer::archive::Archive;
+use crate::layer::attribute;
 use crate::layer::entry::{Entry, Kind, text};
 use crate::layer::owner;
 use crate::layer::tree::{Folder, components};
@@ -31,6 +32,10 @@ impl Extractor {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o777);
         let fd: OwnedFd = self.make(place, |p| rustix::fs::openat(&p.parent.fd, os(p.name), flags, mode))?;
+        if place.parent.gives_its_list() {
+            unlist(|list| rustix::fs::fremovexattr(&fd, list))?;
+            rustix::fs::fchmod(&fd, mode).while_doing(|| "set its mode")?;
+        }
         Ok(File::from(fd))
     }
 
@@ -61,14 +66,20 @@ impl Extractor {
             }
             Err(Errno::EXIST) => {
                 self.make(place, make).while_doing(|| "make the directory")?;
-                self.tree.enter(&place.path, &place.parent, place.name)?
+                self.enter_new(place)?
             }
             made => {
                 made.while_doing(|| "make the directory")?;
-                self.tree.enter(&place.path, &place.parent, place.name)?
+                self.enter_new(place)?
             }
         };
         self.dress_directory(entry, place.path.clone(), &folder)
+    }
+
+    fn enter_new(&mut self, place: &Place<'_>) -> Result<Rc<Folder>> {
+        let folder = self.tree.enter(&place.path, &place.parent, place.name)?;
+        inherit_nothing(&folder, &place.parent)?;
+        Ok(folder)
     }
 
     /// Whether a link to a directory of the image stands there.
@@ -169,10 +180,16 @@ impl Extractor {
                     .while_doing(|| "set its mode")?;
             }
         }
-        if !entry.xattrs.is_empty() {
+        let listed = entry.kind != Kind::Symlink && place.parent.gives_its_list();
+        if listed || !entry.xattrs.is_empty() {
             // No system call sets an attribute by handle and name: the handle goes through /proc.
             let mut path = format!("/proc/self/fd/{}/", folder.as_fd().as_raw_fd()).into_bytes();
             path.extend_from_slice(place.name);
+            if listed {
+                unlist(|list| rustix::fs::lremovexattr(os(&path), list))?;
+                rustix::fs::chmodat(folder, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
+                    .while_doing(|| "set its mode")?;
+            }
             self.xattrs(entry, |name, value| {
                 rustix::fs::lsetxattr(os(&path), name, value, XattrFlags::empty())
             })?;
@@ -219,6 +236,25 @@ impl Extractor {
 pub(super) fn give(fd: impl AsFd, (uid, gid): (u32, u32)) -> Result<()> {
     let given = rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     given.while_doing(|| format!("give it to {uid}:{gid}"))
+}
+
+/// Takes off something new the lists that its directory gave it: what its entry says is all of it.
+fn unlist(remove: impl Fn(&std::ffi::OsStr) -> rustix::io::Result<()>) -> Result<()> {
+    for list in [attribute::ACCESS, attribute::DEFAULT] {
+        match remove(os(list)) {
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::INVAL) => {}
+            other => other.while_doing(|| format!("remove the attribute {}", text(list)))?,
+        }
+    }
+    Ok(())
+}
+
+/// The same for a directory that was just made; its mode is set when the layer is done.
+pub(super) fn inherit_nothing(folder: &Folder, parent: &Folder) -> Result<()> {
+    match parent.gives_its_list() {
+        true => unlist(|list| rustix::fs::fremovexattr(&folder.fd, list)),
+        false => Ok(()),
+    }
 }
 
 /// Takes off a directory what a lower layer's entry gave it: the newer entry says all.
