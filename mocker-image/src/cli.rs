@@ -71,7 +71,7 @@ struct Global {
     /// Say nothing but errors
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// What a layer may unpack to, in bytes [default: 1 GiB, and 200 times its own size]
+    /// What a layer or an archive may unpack to, in bytes [default: 1 GiB, and 200 times its own size]
     #[arg(long, global = true, value_name = "BYTES")]
     max_unpacked: Option<std::num::NonZeroU64>,
     /// Print results as JSON

@@ -67,6 +67,35 @@ fn a_layer_that_unpacks_to_more_than_any_honest_one_is_refused() {
 }
 
 #[test]
+fn an_archive_that_unpacks_to_more_than_any_honest_one_is_refused_with_its_layers() {
+    let test = "an_archive_that_unpacks_to_more_than_any_honest_one_is_refused_with_its_layers";
+    if ["xz", "bzip2"].into_iter().any(|program| skip(test, Need::Program(program))) {
+        return;
+    }
+    let image = Image::new().layer(&Layer::new().file("zero", vec![0; 3_000_000]));
+    let (registry, place) = (serving(&image.build().unwrap()), Place::new());
+    let archive = |name: &str| format!("docker-archive:{}", place.path(name).display());
+    let old = ["--archive-form", "old", &registry.reference("app", "v1"), &archive("plain.tar")];
+    place.run(&[&["copy"], &old[..]].concat()).ok();
+    sh(&place, "xz -k plain.tar; bzip2 -k plain.tar; gzip -k plain.tar; mkdir d; tar -xf plain.tar -C d");
+    for kind in ["xz", "bzip2"] {
+        sh(
+            &place,
+            &format!(
+                "cp -r d {kind}; cd {kind}; {kind} */layer.tar; for f in */layer.tar.*; do mv $f ${{f%.*}}; done; tar -cf ../{kind}.tar *"
+            ),
+        );
+    }
+    for name in ["plain.tar.xz", "plain.tar.bz2", "plain.tar.gz", "xz.tar", "bzip2.tar"] {
+        // To look at it is to measure it: no layer is unpacked for that.
+        let inspect = |most: &str| place.run(&["--max-unpacked", most, "inspect", &archive(name)]);
+        let error = inspect("2000000").error();
+        assert!(error.contains("of it unpack to more than 2.0 MB: is it a bomb?"), "{name}: {error}");
+        inspect("4000000").ok();
+    }
+}
+
+#[test]
 fn a_terminal_shows_how_far_it_is_and_nobody_else_is_told() {
     let test = "a_terminal_shows_how_far_it_is_and_nobody_else_is_told";
     if skip(test, Need::Program("script")) {

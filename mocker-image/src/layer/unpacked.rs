@@ -1,6 +1,7 @@
 //! A layer's archive, unpacked and hashed while it is read.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
@@ -16,23 +17,68 @@ const WINDOW: usize = 128 * 1024;
 /// Bytes between the blob's reader and inflation.
 const INPUT: usize = 64 * 1024;
 
-/// Inflates a stream whose format is known and whose digest nobody knows.
+/// Inflates a stream whose format is known and whose digest nobody knows, as far as an honest one goes.
 pub fn decoder<R: BufRead + Send + 'static>(
     packed: R,
     compression: Compression,
 ) -> Result<Box<dyn Read + Send>> {
-    Ok(match compression {
-        Compression::None => Box::new(packed),
+    let seen = Arc::new(AtomicU64::new(0));
+    let packed = Watched { inner: packed, seen: Arc::clone(&seen) };
+    let inner: Box<dyn Read + Send> = match compression {
+        Compression::None => return Ok(Box::new(packed)),
         Compression::Gzip => Box::new(MultiGzDecoder::new(packed)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
         Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, DICTIONARY)),
-    })
+    };
+    Ok(Box::new(Bounded { inner, seen, out: 0, format: compression.name() }))
+}
+
+/// A reader whose owner is far away and wants to know how much was read.
+struct Watched<R> {
+    inner: R,
+    seen: Arc<AtomicU64>,
+}
+
+impl<R: BufRead> BufRead for Watched<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.seen.fetch_add(n as u64, Ordering::Relaxed);
+        self.inner.consume(n);
+    }
+}
+
+impl<R: BufRead> Read for Watched<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.seen.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// What a decoder gives, up to where no honest stream goes.
+struct Bounded {
+    inner: Box<dyn Read + Send>,
+    seen: Arc<AtomicU64>,
+    out: u64,
+    format: &'static str,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf).map_err(|e| damaged(e, self.format))?;
+        self.out += n as u64;
+        bounded(self.seen.load(Ordering::Relaxed), self.out)?;
+        Ok(n)
+    }
 }
 
 /// The most KiB that a stream of xz may want for its dictionary: what `xz -9` writes fits.
 const DICTIONARY: u32 = 80 << 10;
-/// Bytes that a layer may unpack to whatever its size.
+/// Bytes that a layer, or a packed archive of images, may unpack to whatever its size.
 const FREE: u64 = 1 << 30;
 /// How many times its size a layer may unpack to beyond that; real ones unpack to 2 to 20 times theirs.
 const RATIO: u64 = 200;
@@ -40,9 +86,21 @@ const RATIO: u64 = 200;
 /// What a layer may unpack to; 0 is the usual bound. For the whole program, like its umask.
 static MOST: AtomicU64 = AtomicU64::new(0);
 
-/// Lets layers unpack to so many bytes, and no more.
+/// Lets layers and archives unpack to so many bytes, and no more.
 pub fn allow(bytes: u64) {
     MOST.store(bytes, Ordering::Relaxed);
+}
+
+/// An error as soon as more comes out than any honest layer has in it.
+fn bounded(packed: u64, out: u64) -> Result<()> {
+    let most = MOST.load(Ordering::Relaxed);
+    let bound = if most > 0 { most } else { FREE.saturating_add(packed.saturating_mul(RATIO)) };
+    if out <= bound {
+        return Ok(());
+    }
+    let (packed, bound) = (size(packed), size(bound));
+    let e = Error::invalid(format!("{packed} of it unpack to more than {bound}: is it a bomb?"));
+    Err(e.hint("if it is meant to be so large, say how much with --max-unpacked"))
 }
 
 /// A reader that knows how much was read.
@@ -131,18 +189,6 @@ impl<R: Read> Unpacked<R> {
         }
     }
 
-    /// An error as soon as more comes out than any honest layer has in it.
-    fn bounded(&self) -> Result<()> {
-        let (packed, most) = (self.decoder.packed(), MOST.load(Ordering::Relaxed));
-        let bound = if most > 0 { most } else { FREE.saturating_add(packed.saturating_mul(RATIO)) };
-        if self.out <= bound {
-            return Ok(());
-        }
-        let (packed, bound) = (size(packed), size(bound));
-        let e = Error::invalid(format!("{packed} of it unpack to more than {bound}: is it a bomb?"));
-        Err(e.hint("if it is meant to be so large, say how much with --max-unpacked"))
-    }
-
     fn decode(&mut self) -> io::Result<usize> {
         interrupt::check()?;
         match &mut self.decoder {
@@ -186,7 +232,7 @@ impl<R: Read> BufRead for Unpacked<R> {
             (self.start, self.end) = (0, 0);
             self.end = self.decode()?;
             self.out += self.end as u64;
-            self.bounded()?;
+            bounded(self.decoder.packed(), self.out)?;
             self.hasher.update(&self.window[..self.end]);
         }
         Ok(&self.window[self.start..self.end])
