@@ -9,7 +9,7 @@
 //!                           One that nobody holds is left from a killed program: the next pull of
 //!                           that blob goes on where it ends
 //!   layers/<chain>/fs       an unpacked layer: a lower directory of overlays; see `layers`
-//!   bundles/<id>            JSON: a bundle, and the layers that it keeps
+//!   bundles/<id>            JSON: a bundle, and the layers that it keeps; see `users`
 //!   refs/<hex>              JSON, one file a name (the hex is the name's SHA-256): see [`Record`]
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod layers;
 pub mod partial;
 pub mod place;
 pub mod refs;
+pub mod users;
 mod verify;
 
 use std::fs::{DirBuilder, File, OpenOptions};

@@ -4,7 +4,7 @@
 mod common;
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{Outcome, Place, files, tree};
@@ -174,14 +174,73 @@ fn a_bundle_keeps_its_layers_from_gc_and_gives_them_back_when_it_goes() {
     scene.remove("away/moved").ok();
     scene.place.run(&["gc"]).ok();
     scene.place.assert_nothing_left();
-    // A bundle that somebody removed by hand keeps nothing.
-    scene.unpack(&["--overlay"], &scene.reference(), "b").ok();
-    scene.place.run(&["remove", &scene.reference()]).ok();
-    std::fs::remove_dir_all(scene.place.path("b")).unwrap();
-    scene.place.run(&["gc"]).ok();
-    scene.place.assert_nothing_left();
     let error = scene.remove("nothing").error();
     assert!(error.ends_with("nothing is not a bundle that mocker-image made"), "{error}");
+}
+
+/// The names of the store's records of bundles.
+fn records(scene: &Scene) -> Vec<String> {
+    common::sample::names(&scene.place.store().join("bundles"))
+}
+
+#[test]
+fn a_bundle_on_another_file_system_keeps_its_layers_and_one_that_is_gone_does_for_a_month() {
+    let test = "a_bundle_on_another_file_system_keeps_its_layers_and_one_that_is_gone_does_for_a_month";
+    let Some(scene) = Scene::new(test) else { return };
+    let other = scene.place.path("other");
+    std::fs::create_dir(&other).unwrap();
+    let sh = |script: &str| {
+        let status = Command::new("sh").args(["-ec", script]).current_dir(scene.place.path(".")).status();
+        assert!(status.unwrap().success(), "{script}");
+    };
+    let gc = |words: &[&str]| scene.place.run(&[&["gc"], words].concat());
+    sh("mount -t tmpfs none other");
+    // Moved, and not found any more.
+    scene.unpack(&["--overlay"], &scene.reference(), "b").ok();
+    scene.place.run(&["remove", &scene.reference()]).ok();
+    sh("mv b other/b");
+    let told = gc(&[]).stderr;
+    let bundle = scene.place.path("b").display().to_string();
+    assert!(
+        told.contains(&format!("for bundles that are not where they were made, {bundle}, in case")),
+        "{told}"
+    );
+    assert_eq!((scene.layers(), records(&scene)[0].starts_with("missing-")), (3, true));
+    // Found by the first command that looks at it, it is a bundle like any other.
+    scene.place.run(&["diff", other.join("b").to_str().unwrap()]).ok();
+    assert_eq!((gc(&[]).stderr, scene.layers()), (String::new(), 3));
+    scene.remove("other/b").ok();
+    gc(&[]).ok();
+    scene.place.assert_nothing_left();
+    // Removed by hand: nobody can tell, so it is said, until a month is over or somebody says more.
+    let removed = || {
+        scene.unpack(&["--overlay"], &scene.reference(), "b").ok();
+        scene.place.run(&["remove", &scene.reference()]).ok();
+        sh("rm -r b");
+        let json: Value = serde_json::from_str(&gc(&["--json"]).ok()).unwrap();
+        assert_eq!((&json["missing"][0], json["kept"].as_u64() > Some(10)), (&Value::from(&*bundle), true));
+        assert_eq!(scene.layers(), 3);
+    };
+    for end in [&["gc", "--forget-missing"][..], &["remove", &bundle]] {
+        removed();
+        scene.place.run(end).ok();
+        gc(&[]).ok();
+        scene.place.assert_nothing_left();
+    }
+    for (days, layers) in [(29, 3), (31, 0)] {
+        removed();
+        sh(&format!("touch -d '{days} days ago' store/bundles/*"));
+        gc(&[]).ok();
+        assert_eq!(scene.layers(), layers, "{days}");
+    }
+    scene.place.assert_nothing_left();
+    // What a killed unpack was about to make keeps nothing.
+    scene.unpack(&["--overlay"], &scene.reference(), "b").ok();
+    scene.place.run(&["remove", &scene.reference()]).ok();
+    sh("rm -r b; mv store/bundles/$(ls store/bundles) store/bundles/new-$(ls store/bundles)");
+    assert_eq!(gc(&[]).stderr, "");
+    scene.place.assert_nothing_left();
+    sh("umount other");
 }
 
 #[test]

@@ -52,6 +52,10 @@ impl Compared {
     pub fn open(dir: &Path) -> Result<Self> {
         let note = Note::of(dir)?;
         let store = Arc::new(Store::open(&note.store)?);
+        if note.way != Way::Copy {
+            let absolute = std::path::absolute(dir).while_doing(|| format!("find {}", dir.display()))?;
+            store.find_user(&note.id, &note.user(absolute), &dir.join(FOLDER).join("keep"))?;
+        }
         let base = source(&store, &note)?;
         let image = image(&*base, &note)?;
         let since = dir.join(FOLDER).join("bundle.json");

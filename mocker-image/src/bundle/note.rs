@@ -18,6 +18,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::Descriptor;
 use crate::layer::extract::{Manner, Ownership};
 use crate::layer::ids::Ids;
+use crate::store::users::User;
 
 /// The folder in a bundle.
 pub const FOLDER: &str = ".mocker";
@@ -106,6 +107,11 @@ impl Note {
     /// The map of ids that the files need, seen from here.
     pub fn mapped(&self) -> Option<Ids> {
         self.ids.clone().filter(|_| !self.lent)
+    }
+
+    /// What the store is to know of the bundle.
+    pub fn user(&self, dir: PathBuf) -> User {
+        User { dir, manifest: self.manifest.clone(), layers: self.layers.clone() }
     }
 
     /// The layers' directories, the lowest first.

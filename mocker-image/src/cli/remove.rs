@@ -11,9 +11,11 @@ use crate::interrupt;
 use crate::layout::Layout;
 use crate::overlay;
 use crate::place::Place;
+use crate::place::file::is_there;
 use crate::reference::Reference;
 use crate::registry::remote::Remote;
 use crate::registry::{Actions, Settings};
+use crate::store::users::Missing;
 use crate::store::{Freed, Store};
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +57,7 @@ impl Remove {
         let freed = if stored.is_empty() { None } else { here(&stored, global)? };
         let form = || {
             let removed: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
-            let freed = freed.map(|freed| json!({ "files": freed.files, "bytes": freed.bytes }));
+            let freed = freed.map(|freed| json!({ "files": freed.gone.files, "bytes": freed.gone.bytes }));
             json!({ "removed": removed, "freed": freed })
         };
         global.answer(form, String::new)
@@ -105,7 +107,17 @@ fn target(text: &str) -> Result<Target> {
 
 /// A bundle of ours, with what is mounted in it.
 fn bundle(dir: &Path, global: &Global) -> Result<()> {
-    let note = Note::of(dir)?;
+    let note = match Note::of(dir) {
+        // Gone without this command, but for what it keeps in the store.
+        Err(e) if e.kind() == Kind::NotFound => {
+            let dir = std::path::absolute(dir).while_doing(|| "find it")?;
+            return match is_there(&global.root()?)? && global.store()?.forget_missing(&dir)? {
+                true => Ok(global.tell(&format!("forgot {}", dir.display()))),
+                false => Err(e),
+            };
+        }
+        other => other?,
+    };
     if note.way == Way::Mounted {
         overlay::detach(&dir.join("rootfs"))?;
     }
@@ -131,14 +143,15 @@ fn here(references: &[&Reference], global: &Global) -> Result<Option<Freed>> {
         store.unpoint(reference).while_doing(|| format!("remove {reference}"))?;
         global.tell(&format!("removed {reference}"));
     }
-    match store.collect() {
+    match store.collect(Missing::Keep) {
         Err(e) if e.kind() == Kind::Busy => {
             global.tell(&format!("{e}: `mocker-image gc` will free what no image needs"));
             Ok(None)
         }
         freed => {
             let freed = freed?;
-            global.tell(&gc::sentence(freed));
+            global.tell(&gc::sentence(&freed));
+            gc::kept(&freed).iter().for_each(|line| global.tell(line));
             Ok(Some(freed))
         }
     }

@@ -22,7 +22,7 @@ use crate::layer::ids::{Ids, Range};
 use crate::place::Place;
 use crate::reference::Reference;
 use crate::store::Store;
-use crate::store::layers::{User, chain};
+use crate::store::layers::chain;
 use crate::{overlay, userns};
 
 /// Who mounts the overlay.
@@ -242,10 +242,10 @@ impl Unpack {
         note.write(&folder)?;
         let (id, dir) = (note.id.clone(), stage.dir()?);
         // Before the bundle is there, so that there is none whose layers nobody keeps.
-        let user = User { dir: dir.clone(), manifest: note.manifest.clone(), layers: note.layers.clone() };
-        store.note_user(&id, &user)?;
-        store.tie(&id, &folder.join("keep"))?;
+        let user = note.user(dir.clone());
+        store.begin_user(&id, &user, &folder.join("keep"))?;
         stage.finish(&config)?;
+        store.keep_user(&id)?;
         match way {
             Way::Mounted => mount_at(&dir, &note),
             _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Unpacked layers, shared by all bundles, and which bundles use them.
+//! Unpacked layers, shared by all bundles.
 //!
 //! A layer's directory holds what it changes in those below it, so its name is the chain ID of the image
 //! specification: a digest of its own diffID and all of those. It is filled under another name, with
@@ -6,34 +6,22 @@
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use super::{Store, list, remove, replace};
-use crate::bundle::note::Note;
+use super::users::User;
+use super::{Store, list, remove};
 use crate::digest::Digest;
-use crate::error::{Context, Error, Kind, Result};
-use crate::image::{Config, Descriptor, Document};
+use crate::error::{Context, Result};
+use crate::image::{Config, Document};
 use crate::interrupt;
 
 /// How long to wait before looking again whether another program is done with a layer.
 pub(super) const POLL: Duration = Duration::from_millis(20);
-
-/// A bundle that uses layers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct User {
-    /// The bundle.
-    pub dir: PathBuf,
-    /// The image that it was made from.
-    pub manifest: Descriptor,
-    /// Chain IDs of its layers, in hexadecimal.
-    pub layers: Vec<String>,
-}
 
 /// A layer that is being filled. Dropped before [`Making::keep`], it is removed.
 #[derive(Debug)]
@@ -102,48 +90,12 @@ impl Store {
         Ok(Some(Making { dir, target: self.layer_dir(chain.hex()), lock, _held: held }))
     }
 
-    /// Notes that a bundle uses layers, and so keeps them.
-    pub fn note_user(&self, id: &str, user: &User) -> Result<()> {
-        let json = serde_json::to_vec(user).map_err(|e| Error::new(Kind::Internal, e.to_string()))?;
-        replace(&self.root.join("partial"), &self.root.join("bundles").join(id), &json)
-    }
-
-    /// Ties a bundle to its record by a second name of that, which goes where the bundle goes. Across file
-    /// systems there is no such name: there a bundle is known by its path only.
-    pub fn tie(&self, id: &str, to: &Path) -> Result<()> {
-        let step = || format!("tie the bundle to {}", self.root.display());
-        match rustix::fs::link(self.root.join("bundles").join(id), to) {
-            Err(Errno::XDEV | Errno::PERM | Errno::OPNOTSUPP) => Ok(()),
-            other => other.while_doing(step),
-        }
-    }
-
-    /// Forgets a bundle.
-    pub fn forget_user(&self, id: &str) -> Result<()> {
-        remove(&self.root.join("bundles").join(id))
-    }
-
-    /// The bundles that are still there; those that somebody removed are forgotten.
-    pub(super) fn users(&self) -> Result<Vec<User>> {
-        let mut users = Vec::new();
-        for path in list(&self.root.join("bundles"))? {
-            let step = || format!("read {}", path.display());
-            let bytes = std::fs::read(&path).while_doing(step)?;
-            let user: User = crate::image::json(&bytes).while_doing(step)?;
-            let id = path.file_name().unwrap_or_default();
-            match Note::read(&user.dir)? {
-                Some(note) if *note.id == *id => users.push(user),
-                // A bundle that was moved still has its other name for this file.
-                _ if path.metadata().while_doing(step)?.nlink() > 1 => users.push(user),
-                _ => remove(&path)?,
-            }
-        }
-        Ok(users)
-    }
-
-    /// The chain IDs that images and bundles need.
-    fn needed_layers(&self) -> Result<HashSet<String>> {
-        let mut needed: HashSet<String> = self.users()?.into_iter().flat_map(|user| user.layers).collect();
+    /// The chain IDs that images and bundles need, but for those bundles.
+    fn needed_layers(&self, but: &[User]) -> Result<HashSet<String>> {
+        let is_counted =
+            |user: &User| !but.iter().any(|other| other.dir == user.dir && other.layers == user.layers);
+        let users = self.users()?.into_iter().filter(is_counted);
+        let mut needed: HashSet<String> = users.flat_map(|user| user.layers).collect();
         for record in self.records()? {
             if let Some(bytes) = self.document(&record.manifest)?
                 && let Document::Manifest(manifest) = Document::parse(&bytes, &record.manifest.media_type)?
@@ -156,23 +108,29 @@ impl Store {
         Ok(needed)
     }
 
-    /// Removes the layers that nobody needs; to be called with the store's lock held alone.
-    pub(super) fn collect_layers(&self) -> Result<(u64, u64)> {
-        let (needed, mut files, mut bytes) = (self.needed_layers()?, 0, 0);
+    /// Removes the layers that nobody needs; to be called with the store's lock held alone. Those that only
+    /// missing bundles need stay, and are weighed.
+    pub(super) fn collect_layers(&self, missing: &[User]) -> Result<(Weight, Weight)> {
+        let (needed, mut gone, mut kept) =
+            (self.needed_layers(missing)?, Weight::default(), Weight::default());
         for path in list(&self.root.join("layers"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !needed.contains(&name) {
-                let (n, size) = weigh(&path)?;
-                (files, bytes) = (files + n, bytes + size);
-                let away = self.root.join("layers").join(format!("new-gone-{name}"));
-                // Away at once, so that a killed gc leaves no half of a layer under its name.
-                if !name.starts_with("new-") {
-                    std::fs::rename(&path, &away).while_doing(|| format!("remove {}", path.display()))?;
-                }
-                clear(if name.starts_with("new-") { &path } else { &away })?;
+            if needed.contains(&name) {
+                continue;
             }
+            if missing.iter().any(|user| user.layers.contains(&name)) {
+                kept.add(&weigh(&path)?);
+                continue;
+            }
+            gone.add(&weigh(&path)?);
+            let away = self.root.join("layers").join(format!("new-gone-{name}"));
+            // Away at once, so that a killed gc leaves no half of a layer under its name.
+            if !name.starts_with("new-") {
+                std::fs::rename(&path, &away).while_doing(|| format!("remove {}", path.display()))?;
+            }
+            clear(if name.starts_with("new-") { &path } else { &away })?;
         }
-        Ok((files, bytes))
+        Ok((gone, kept))
     }
 
     fn layer_dir(&self, name: &str) -> PathBuf {
@@ -215,9 +173,25 @@ fn clear(dir: &Path) -> Result<()> {
     }
 }
 
-/// Files below a directory, and their bytes.
-fn weigh(dir: &Path) -> Result<(u64, u64)> {
-    let (mut files, mut bytes) = (0, 0);
+/// Files and their bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Weight {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Weight {
+    /// The sum.
+    pub(super) fn add(&mut self, other: &Self) {
+        (self.files, self.bytes) = (self.files + other.files, self.bytes + other.bytes);
+    }
+}
+
+/// What is below a directory.
+fn weigh(dir: &Path) -> Result<Weight> {
+    let mut sum = Weight::default();
     let mut todo = vec![dir.to_owned()];
     while let Some(dir) = todo.pop() {
         interrupt::check()?;
@@ -225,9 +199,9 @@ fn weigh(dir: &Path) -> Result<(u64, u64)> {
             let meta = path.symlink_metadata().while_doing(|| format!("stat {}", path.display()))?;
             match meta.is_dir() {
                 true => todo.push(path),
-                false => (files, bytes) = (files + 1, bytes + meta.len()),
+                false => sum.add(&Weight { files: 1, bytes: meta.len() }),
             }
         }
     }
-    Ok((files, bytes))
+    Ok(sum)
 }
