@@ -6,26 +6,16 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Place, tree};
+use common::{Place, image, tree};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, skip};
 use conformance::registry::Registry;
 use serde_json::{Value, json};
 
-fn image() -> Image {
-    Image::new()
-        .layer(&Layer::new().dir("./").dir("etc").file("etc/a", "a").file("etc/gone", "x").owner(7, 8))
-        .layer(&Layer::new().whiteout("etc/gone").file("b", "b").zstd())
-        .env("A=b")
-        .label("old", "label")
-        .cmd(["/old"])
-        .top("history", json!([{ "created_by": "one" }, { "created_by": "none", "empty_layer": true }]))
-}
-
 /// `made.example/app:v1` in a store.
 fn stored() -> (Place, Registry) {
     let registry = Registry::start().unwrap();
-    registry.put("app", "v1", &image().build().unwrap());
+    registry.put("app", "v1", &image::authored().build().unwrap());
     let place = Place::new();
     place.run(&["copy", &registry.reference("app", "v1"), "store:made.example/app:v1"]).ok();
     (place, registry)

@@ -7,28 +7,11 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{PROGRAM, Place, tree};
+use common::{PROGRAM, Place, image, tree};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, leave_mount_namespace, skip};
 use conformance::registry::Registry;
 use serde_json::Value;
-
-fn image() -> Image {
-    let base = Layer::new()
-        .dir("./")
-        .dir("etc")
-        .mtime(1_100_000_000)
-        .file("etc/kept", "kept")
-        .file("etc/changed", "before")
-        .file("etc/gone", "gone")
-        .dir("dir")
-        .file("dir/below", "x")
-        .dir("replaced")
-        .file("replaced/inside", "x")
-        .file("mode", "x")
-        .symlink("link", "etc");
-    Image::new().layer(&base).layer(&Layer::new().file("top", "top")).env("A=b").cmd(["/bin/sh"])
-}
 
 /// All that a container does to its files.
 fn change(root: &Path) {
@@ -85,7 +68,7 @@ impl Scene {
         }
         leave_mount_namespace().unwrap();
         let registry = Registry::start().unwrap();
-        registry.put("app", "v1", &image().build().unwrap());
+        registry.put("app", "v1", &image::changed().build().unwrap());
         Some(Self { registry, place: Place::new() })
     }
 

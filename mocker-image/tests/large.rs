@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::sample::{noise, serving};
-use common::{PROGRAM, Place, files};
+use common::{PROGRAM, Place, files, image};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, leave_mount_namespace, skip, wait_until};
 
@@ -20,8 +20,7 @@ fn a_hundred_and_twenty_seven_layers_become_one_tree() {
         return;
     }
     leave_mount_namespace().unwrap();
-    let layers = (0..127).map(|n| Layer::new().file(format!("f{n}"), n.to_string()));
-    let image = layers.fold(Image::new(), |image, layer| image.layer(&layer)).build().unwrap();
+    let image = image::many_layers(127).build().unwrap();
     let (registry, place) = (serving(&image), Place::new());
     let reference = registry.reference("app", "v1");
     for word in ["--copy", "--overlay=mounted"] {

@@ -7,52 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Outcome, Place, files, tree};
+use common::{Outcome, Place, files, image, tree};
 use conformance::fixture::{Artifact, Image, Layer};
 use conformance::host::{Need, leave_mount_namespace, skip, wait_until};
 use conformance::registry::{Fault, Registry};
 use serde_json::Value;
-
-/// Layers that do to those below them all that layers can do.
-fn image() -> Image {
-    let base = Layer::new()
-        .dir("./")
-        .mode(0o755)
-        .mtime(1_000_000_000)
-        .dir("etc")
-        .mtime(1_100_000_000)
-        .file("etc/plain", "plain\n")
-        .owner(12, 34)
-        .file("etc/gone", "x")
-        .file("etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:7:8::/:/bin/sh\n")
-        .dir("opaque")
-        .file("opaque/old", "1")
-        .dir("opaque/sub")
-        .file("opaque/sub/old", "1")
-        .dir("dir")
-        .file("dir/inside", "1")
-        .symlink("link", "etc")
-        .file("file", "1")
-        .xattr("user.below", b"1");
-    let middle = Layer::new()
-        .whiteout("etc/gone")
-        .hardlink("etc/hard", "etc/plain")
-        .dir("opaque")
-        .opaque("opaque")
-        .file("opaque/new", "2")
-        .file("dir", "now a file")
-        .dir("file")
-        .file("file/inside", "now a directory")
-        .file("link/through", "2");
-    let top = Layer::new()
-        .dir("etc")
-        .mode(0o700)
-        .mtime(1_200_000_000)
-        .whiteout("opaque")
-        .dir("dev")
-        .char_device("dev/n", 1, 3);
-    Image::new().layer(&base).layer(&middle).layer(&top).user("app")
-}
 
 struct Scene {
     registry: Registry,
@@ -68,7 +27,7 @@ impl Scene {
         }
         leave_mount_namespace().unwrap();
         let registry = Registry::start().unwrap();
-        let artifact = image().build().unwrap();
+        let artifact = image::stacked().build().unwrap();
         registry.put("app", "v1", &artifact);
         Some(Self { registry, artifact, place: Place::new() })
     }

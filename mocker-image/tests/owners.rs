@@ -8,31 +8,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::image::{capability, list};
 use common::sample::serving;
-use common::{Outcome, PROGRAM, Place, tree};
-use conformance::fixture::{Image, Layer};
+use common::{Outcome, PROGRAM, Place, image, tree};
 use conformance::host::{Need, leave_mount_namespace, skip};
 use serde_json::{Value, json};
-
-/// cap_net_raw for whoever runs the file; for the root of a user namespace, whose id the host has, version 3.
-fn capability(root: Option<u32>) -> Vec<u8> {
-    let version = if root.is_some() { 3 } else { 2 };
-    let mut value = vec![0; 20];
-    (value[0], value[3], value[5]) = (1, version, 0x20);
-    root.into_iter().for_each(|root| value.extend(root.to_le_bytes()));
-    value
-}
-
-/// An access control list for one more user and one more group.
-fn list(user: u32, group: u32) -> Vec<u8> {
-    let none = u32::MAX;
-    let entries =
-        [(1_u16, 7_u16, none), (2, 4, user), (4, 5, none), (8, 6, group), (16, 7, none), (32, 5, none)];
-    let bytes = entries.iter().flat_map(|(tag, rights, id)| {
-        [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat()
-    });
-    2_u32.to_le_bytes().into_iter().chain(bytes).collect()
-}
 
 /// Both of them, as the host or an image has them.
 fn extras(root: Option<u32>, (user, group): (u32, u32)) -> Vec<(String, Vec<u8>)> {
@@ -40,28 +20,6 @@ fn extras(root: Option<u32>, (user, group): (u32, u32)) -> Vec<(String, Vec<u8>)
         ("security.capability".to_owned(), capability(root)),
         ("system.posix_acl_access".to_owned(), list(user, group)),
     ]
-}
-
-fn image() -> Image {
-    let base = Layer::new()
-        .dir("etc")
-        .file("etc/root", "r")
-        .file("etc/app", "a")
-        .owner(1000, 100)
-        .mode(0o4755)
-        .symlink("link", "etc/app")
-        .owner(7, 8)
-        .fifo("pipe")
-        .owner(0, 5)
-        .file("forgotten/parent", "p")
-        .file("ping", "p")
-        .mode(0o775)
-        .xattr("security.capability", capability(None))
-        .xattr("system.posix_acl_access", list(1000, 100))
-        .dir("shared")
-        .mode(0o775)
-        .xattr("system.posix_acl_default", list(7, 8));
-    Image::new().layer(&base).layer(&Layer::new().whiteout("etc/root").file("etc/top", "t").owner(9, 9))
 }
 
 fn owners(root: &Path) -> BTreeMap<String, (u32, u32)> {
@@ -89,7 +47,7 @@ fn ids_are_mapped_when_it_is_unpacked_and_back_when_it_is_packed() {
     if skip(test, Need::Root) {
         return;
     }
-    let (registry, place) = (serving(&image().build().unwrap()), Place::new());
+    let (registry, place) = (serving(&image::owned().build().unwrap()), Place::new());
     let (reference, bundle) = (registry.reference("app", "v1"), place.bundle().display().to_string());
     let maps = ["--uid-map", "0:100000:2000", "--gid-map", "0:200000:50", "--gid-map", "100:300000:1"];
     let unpack = |maps: &[&str]| place.run(&[&["unpack", &reference, &bundle], maps].concat());
@@ -136,9 +94,7 @@ fn ids_are_mapped_when_it_is_unpacked_and_back_when_it_is_packed() {
 
 #[test]
 fn a_directory_of_a_layer_leaves_a_link_to_one_where_that_is_wished() {
-    let base = Layer::new().dir("real").symlink("link", "real").symlink("broken", "nowhere");
-    let top = Layer::new().dir("link").file("link/f", "f").dir("broken").file("broken/g", "g");
-    let registry = serving(&Image::new().layer(&base).layer(&top).build().unwrap());
+    let registry = serving(&image::links().build().unwrap());
     let (place, reference) = (Place::new(), registry.reference("app", "v1"));
     let unpack = |name: &str, words: &[&str]| {
         let dir = place.path(name);
@@ -165,7 +121,7 @@ fn a_user_unpacks_with_the_ids_that_are_lent_to_them_and_packs_again() {
         return;
     }
     leave_mount_namespace().unwrap();
-    let (registry, place) = (serving(&image().build().unwrap()), Place::new());
+    let (registry, place) = (serving(&image::owned().build().unwrap()), Place::new());
     let lend = |text: &str| {
         std::fs::write(place.path("lent"), text).unwrap();
         for file in ["/etc/subuid", "/etc/subgid"] {

@@ -7,73 +7,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use common::sample::{names, text, with};
-use common::{quoted, tree};
+use common::{image, tree};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, skip};
-
-/// Every kind of entry that an archive can have.
-fn everything() -> Layer {
-    let long = format!("long/{}/{}", "d".repeat(120), "f".repeat(200));
-    Layer::new()
-        .dir("./")
-        .mode(0o755)
-        .mtime(1_000_000_000)
-        .dir("etc/")
-        .mtime(1_100_000_000)
-        .file("etc/plain", "plain\n")
-        .mode(0o640)
-        .owner(12, 34)
-        .mtime(1_200_000_000)
-        .file("bin/setuid", "s")
-        .mode(0o4755)
-        .file("bin/setgid", "s")
-        .mode(0o2755)
-        .owner(0, 5)
-        .file("bin/owned", "s")
-        .mode(0o6711)
-        .owner(7, 8)
-        .dir("group")
-        .mode(0o2775)
-        .owner(0, 8)
-        .file("group/in", "g")
-        .dir("group/below")
-        .dir("tmp")
-        .mode(0o1777)
-        .symlink("etc/link", "/etc/plain")
-        .owner(1, 2)
-        .mtime(1_300_000_000)
-        .symlink("etc/dangling", "../../../../nowhere")
-        .hardlink("etc/hard", "etc/plain")
-        .hardlink("etc/hard-link", "/etc/link")
-        .fifo("run/pipe")
-        .mode(0o600)
-        .char_device("dev/null", 1, 3)
-        .mode(0o666)
-        .block_device("dev/loop", 7, 0)
-        .mode(0o660)
-        .owner(0, 6)
-        .file("attrs", "x")
-        .xattr("user.mocker", b"\0value\n")
-        .xattr("security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0")
-        .file(&long, "long\n")
-        .mtime(1_400_000_000)
-        .symlink("long-target", "t".repeat(300))
-        .file("read-only/sub/file", "implied parents\n")
-        .dir("closed")
-        .mode(0o000)
-        .file("closed/inside", "x")
-        .mode(0o000)
-        .file("empty", "")
-        .file("big", vec![b'x'; 400_000])
-        .file("odd \u{1}\u{fffd} name", "x")
-}
 
 #[test]
 fn every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes() {
     if skip("every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes", Need::Root) {
         return;
     }
-    with(&Image::new().layer(&everything()), |place, reference, _| {
+    with(&Image::new().layer(&image::everything()), |place, reference, _| {
         place.unpack(reference).ok();
         let all = tree::read(&place.rootfs());
         let at = |name: &str| all.get(Path::new(name)).unwrap_or_else(|| panic!("no {name}"));
@@ -109,75 +52,26 @@ fn gnu_names_and_pax_names_and_gnu_tars_sparse_files_come_out_alike() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let name = format!("{}/{}", "d".repeat(150), "f".repeat(150));
-    let source = dir.path().join("source");
-    std::fs::create_dir_all(source.join(&name).parent().unwrap()).unwrap();
-    std::fs::write(source.join(&name), "long\n").unwrap();
-    let sparse = std::fs::File::create(source.join("sparse")).unwrap();
-    for n in 0..30_u64 {
-        std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", n * 1_000_000).unwrap();
-    }
-    sparse.set_len(40_000_000).unwrap();
-    for format in [
-        "gnu",
-        "oldgnu",
-        "posix --sparse-version=0.0",
-        "posix --sparse-version=0.1",
-        "posix --sparse-version=1.0",
-        "v7",
-    ] {
-        let tar = dir.path().join("layer.tar");
-        let long = if format == "v7" { "--exclude=ddd*" } else { "--exclude=none" };
-        let script =
-            format!("tar --sparse --format={format} {long} -C {} -cf {} .", quoted(&source), quoted(&tar));
-        let made = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
-        assert!(made.success() || format == "v7", "{script}");
-        with(&Image::new().layer(&Layer::from_tar(&tar)), |place, reference, _| {
+    let name = image::long_name();
+    for format in image::FORMATS {
+        let layer = image::written(format, dir.path());
+        with(&Image::new().layer(&layer), |place, reference, _| {
             place.unpack(reference).ok();
             if format != "v7" {
                 assert_eq!(text(place, &name), "long\n", "{format}");
                 let meta = place.rootfs().join("sparse").metadata().unwrap();
-                assert_eq!(meta.len(), 40_000_000, "{format}");
-                assert!(meta.blocks() * 512 < 1_000_000, "{format}: {} blocks", meta.blocks());
+                assert_eq!(meta.len(), 4_000_000, "{format}");
+                assert!(meta.blocks() * 512 < 500_000, "{format}: {} blocks", meta.blocks());
             }
             let ours = std::fs::read(place.rootfs().join("sparse")).unwrap();
-            assert!(ours == std::fs::read(source.join("sparse")).unwrap(), "{format}");
+            assert!(ours == std::fs::read(dir.path().join("source/sparse")).unwrap(), "{format}");
         });
     }
 }
 
 #[test]
 fn whiteouts_and_opaque_directories_hide_what_is_below_and_nothing_else() {
-    let image = Image::new()
-        .layer(
-            &Layer::new()
-                .file("a/old", "1")
-                .file("a/kept", "1")
-                .dir("b/sub")
-                .file("b/sub/old", "1")
-                .file("b/old", "1")
-                .file("c", "1")
-                .dir("d")
-                .file("d/x", "1")
-                .symlink("e", "d")
-                .file("f/g/h", "1")
-                .whiteout("c"),
-        )
-        .layer(
-            &Layer::new()
-                .whiteout("a/old")
-                .whiteout("nothing/here")
-                .file("b/sub/new", "2")
-                .opaque("b")
-                .file("b/new", "2")
-                .dir("c")
-                .file("c/inside", "2")
-                .file("d", "now a file")
-                .dir("e")
-                .whiteout("f/g")
-                .file(".wh..wh.plnk", "x"),
-        );
-    with(&image, |place, reference, _| {
+    with(&image::whiteouts(), |place, reference, _| {
         place.unpack(reference).ok();
         let root = place.rootfs();
         assert_eq!(names(&root), ["a", "b", "c", "d", "e", "f"]);
@@ -193,18 +87,7 @@ fn whiteouts_and_opaque_directories_hide_what_is_below_and_nothing_else() {
 
 #[test]
 fn a_layer_that_adds_to_a_directory_keeps_the_directorys_own_time() {
-    let image = Image::new()
-        .layer(
-            &Layer::new()
-                .dir("./")
-                .mtime(900_000_000)
-                .dir("d")
-                .mtime(1_000_000_000)
-                .file("d/a", "1")
-                .symlink("l", "d"),
-        )
-        .layer(&Layer::new().file("d/b", "2").file("l/c", "2").whiteout("d/a"));
-    with(&image, |place, reference, _| {
+    with(&image::times(), |place, reference, _| {
         place.unpack(reference).ok();
         assert_eq!(names(&place.rootfs().join("d")), ["b", "c"]);
         assert_eq!(place.rootfs().join("d").metadata().unwrap().mtime(), 1_000_000_000);

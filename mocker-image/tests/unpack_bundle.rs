@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::sample::{names, text, with};
-use common::{PROGRAM, Place, quoted, tree};
+use common::{PROGRAM, Place, image, quoted, tree};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, in_mount_namespace, skip};
 
@@ -64,9 +64,7 @@ fn an_image_in_the_store_is_unpacked_without_its_registry() {
 
 #[test]
 fn the_same_layer_twice_is_fetched_once_and_applied_twice() {
-    let layer = Layer::new().file("a", "a");
-    let image = Image::new().layer(&layer).layer(&Layer::new().whiteout("a")).layer(&layer);
-    with(&image, |place, reference, registry| {
+    with(&image::twice(), |place, reference, registry| {
         place.unpack(reference).ok();
         assert_eq!(text(place, "a"), "a");
         assert_eq!(registry.count("GET", "/blobs/"), 3);

@@ -111,10 +111,11 @@ fn bundle(dir: &Path, global: &Global) -> Result<()> {
         // Gone without this command, but for what it keeps in the store.
         Err(e) if e.kind() == Kind::NotFound => {
             let dir = std::path::absolute(dir).while_doing(|| "find it")?;
-            return match is_there(&global.root()?)? && global.store()?.forget_missing(&dir)? {
-                true => Ok(global.tell(&format!("forgot {}", dir.display()))),
-                false => Err(e),
-            };
+            if !is_there(&global.root()?)? || !global.store()?.forget_missing(&dir)? {
+                return Err(e);
+            }
+            global.tell(&format!("forgot {}", dir.display()));
+            return Ok(());
         }
         other => other?,
     };

@@ -149,13 +149,7 @@ impl<W: Write> Creator<W> {
         for (key, value) in attributes(&dir, name)? {
             match key.as_slice() {
                 owner::ATTRIBUTE if self.rootless => (stat.st_uid, stat.st_gid) = owner::decode(&value)?,
-                key => {
-                    let value = match &self.ids {
-                        Some(ids) => attribute::map(key, &value, ids, To::Container)?,
-                        None => value,
-                    };
-                    records.push((format!("SCHILY.xattr.{}", String::from_utf8_lossy(key)), value));
-                }
+                key => records.push(self.attribute(key, value)?),
             }
         }
         self.times(&stat, &mut records);
@@ -190,6 +184,15 @@ impl<W: Write> Creator<W> {
                 self.append(header, (to, None), records, &mut io::empty())
             }
         }
+    }
+
+    /// An attribute's record, with the image's ids.
+    fn attribute(&self, key: &[u8], value: Vec<u8>) -> Result<(String, Vec<u8>)> {
+        let value = match &self.ids {
+            Some(ids) => attribute::map(key, &value, ids, To::Container)?,
+            None => value,
+        };
+        Ok((format!("SCHILY.xattr.{}", String::from_utf8_lossy(key)), value))
     }
 
     fn header(&self, stat: &Stat, kind: EntryType) -> Header {

@@ -41,9 +41,9 @@ impl Folder {
 
     /// Whether what is made in here gets an access control list, and other mode bits than it asks for.
     pub(super) fn gives_its_list(&self) -> bool {
-        let ask =
-            || rustix::fs::fgetxattr(&self.fd, OsStr::from_bytes(attribute::DEFAULT), &mut [0_u8; 0][..]);
-        *self.gives_list.get_or_init(|| ask().is_ok_and(|size| size > 0))
+        // Of what is larger than this one byte the kernel says that it is.
+        let ask = || rustix::fs::fgetxattr(&self.fd, OsStr::from_bytes(attribute::DEFAULT), &mut [0_u8][..]);
+        *self.gives_list.get_or_init(|| matches!(ask(), Ok(_) | Err(Errno::RANGE)))
     }
 
     /// Whether what is made in here gets the directory's group.

@@ -1,6 +1,7 @@
 //! What every test of the program needs: a place of its own, and looks at what is left.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod image;
 pub(crate) mod sample;
 pub(crate) mod tree;
 

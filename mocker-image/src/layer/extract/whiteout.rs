@@ -28,32 +28,37 @@ impl Extractor {
             return Ok(());
         };
         self.keep_times(parent, &folder);
-        if name == OPAQUE {
-            return self.hide_older(parent, &folder);
+        match name == OPAQUE {
+            true => self.hide_older(parent, &folder),
+            false => self.hide(parent, &folder, target),
         }
-        self.tree.remove(&folder, target).map(drop)
     }
 
-    /// Removes what this layer did not make, in the directory and below it.
+    /// Hides what the layers below have in the directory.
     fn hide_older(&mut self, path: &[u8], folder: &Folder) -> Result<()> {
         if self.lowest {
             return Ok(());
         }
-        for name in names(&folder.fd)? {
-            let child = match path {
-                b"" => name.clone(),
-                path => [path, b"/", &name].concat(),
-            };
-            if !self.was_made(&child) {
-                self.tree.remove(folder, &name)?;
-                continue;
-            }
-            let stat = rustix::fs::statat(&folder.fd, os(&name), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
-            if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()
-                && let Some(below) = self.tree.folder(&child)?
-            {
-                self.hide_older(&child, &below)?;
-            }
+        names(&folder.fd)?.iter().try_for_each(|name| self.hide(path, folder, name))
+    }
+
+    /// Hides one name of the layers below; what this layer made under it stays, whichever came first.
+    fn hide(&mut self, path: &[u8], folder: &Folder, name: &[u8]) -> Result<()> {
+        if self.lowest {
+            return Ok(());
+        }
+        let child = match path {
+            b"" => name.to_vec(),
+            path => [path, b"/", name].concat(),
+        };
+        if !self.was_made(&child) {
+            return self.tree.remove(folder, name).map(drop);
+        }
+        let stat = rustix::fs::statat(&folder.fd, os(name), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir()
+            && let Some(below) = self.tree.folder(&child)?
+        {
+            self.hide_older(&child, &below)?;
         }
         Ok(())
     }
