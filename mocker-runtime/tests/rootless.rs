@@ -161,3 +161,44 @@ fn every_command_of_an_ordinary_user_acts_or_says_what_it_cannot() {
     bundle.call_detached(&["delete", "--force", id]).ok();
     bundle.assert_nothing_left();
 }
+
+#[test]
+fn the_root_of_a_user_namespace_execs_and_joins_a_pid_namespace_though_it_cannot_come_back() {
+    let test = "the_root_of_a_user_namespace_execs_and_joins_a_pid_namespace_though_it_cannot_come_back";
+    if skip(test, Need::Root) || skip(test, Need::UserNamespace) {
+        return;
+    }
+    let plain = |bundle: Bundle| {
+        let mut bundle = bundle.set("/linux/cgroupsPath", json!(null));
+        for mount in bundle.config["mounts"].as_array_mut().unwrap() {
+            // the group tty is nobody's in this namespace
+            mount["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
+        }
+        bundle
+    };
+    let first = plain(Bundle::new(&["sleep", "1000"]));
+    let mut second = plain(Bundle::shell("test -e /proc/1/cmdline && test $$ -gt 1 && echo beside"));
+    let hook = format!("readlink /proc/self/ns/pid >{}", second.path().join("hook").display());
+    second.config["hooks"] = json!({ "createRuntime": [{ "path": "/bin/sh", "args": ["sh", "-c", hook] }] });
+    for namespace in second.config["linux"]["namespaces"].as_array_mut().unwrap() {
+        if namespace["type"] == "pid" {
+            namespace["path"] = json!("/proc/PID/ns/pid");
+        }
+    }
+    let (first, second) = (first.write(), second.write());
+    let script = r#"
+        rt="$0 --root $1/state"
+        $rt run --detach --bundle $1 --pid-file $1/pid first
+        trap '$rt delete --force first' EXIT
+        $rt exec first sh -c 'test $(readlink /proc/self/ns/pid) = $(readlink /proc/1/ns/pid) && echo inside'
+        sed -i "s/PID/$(cat $1/pid)/" $2/config.json
+        $rt run --bundle $2 second
+        test $(cat $2/hook) = $(readlink /proc/self/ns/pid) && echo outside"#;
+    let mut command = in_mount_namespace("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "--", "sh", "-eu", "-c", script, common::RUNTIME]);
+    command.args([first.path(), second.path()]).stdin(std::process::Stdio::null());
+    let out = fs::File::create(first.path().join("said")).unwrap();
+    let status = command.stdout(out.try_clone().unwrap()).stderr(out).status().unwrap();
+    let said = fs::read_to_string(first.path().join("said")).unwrap();
+    assert_eq!((status.code(), said.as_str()), (Some(0), "inside\nbeside\noutside\n"));
+}

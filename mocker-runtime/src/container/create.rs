@@ -259,7 +259,7 @@ impl Creation<'_> {
         // The cgroup namespace is parted from later, once init is in its cgroups: its root is where it was made.
         let later = (libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME) as u64;
         let (new, within) = (namespaces.new & !later, cgroup.as_ref().map(AsFd::as_fd));
-        let adopted = namespaces.path(libc::CLONE_NEWUSER).is_some();
+        let adopted = namespaces.path(libc::CLONE_NEWUSER).is_some() || !Switched::may_return(namespaces)?;
         let switched = if adopted { Switched::default() } else { Switched::enter(namespaces)? };
         let side = match adopted {
             true => adopt::clone_within(namespaces, new, within)?,

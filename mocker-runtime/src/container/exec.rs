@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::Container;
 use super::create::{send_pidfd, set_oom_score, write_pid_file};
 use super::status::{Status, Verb, allow};
-use super::switched::Switched;
+use super::switched;
 use super::watch;
 use crate::bundle::Bundle;
 use crate::cgroup::Cgroup;
@@ -121,10 +121,10 @@ struct Entry<'a> {
 impl Entry<'_> {
     fn spawn(&self, init: std::os::fd::OwnedFd, settings: Settings) -> Result<Running> {
         let (ours, theirs) = sync::pair()?;
-        let switched = Switched::follow(&init, &self.namespaces)?;
+        let entered = switched::follow(&init, &self.namespaces)?;
         let user = self.namespaces.has(libc::CLONE_NEWUSER);
         let root = self.foreign_root()?;
-        let target = Target { init, namespaces: self.namespaces.all() & !switched.entered(), user, root };
+        let target = Target { init, namespaces: self.namespaces.all() & !entered, user, root };
         if let Some(processors) = &self.process.affinity.initial {
             sched::set_affinity(processors)?;
         }
@@ -139,10 +139,7 @@ impl Entry<'_> {
             side => side?,
         };
         match side {
-            Side::Parent(child) => {
-                switched.leave()?;
-                Ok(Running { child, sync: ours })
-            }
+            Side::Parent(child) => Ok(Running { child, sync: ours }),
             Side::Child => {
                 drop((ours, cgroup));
                 enter::run(self.process, target, theirs, settings)

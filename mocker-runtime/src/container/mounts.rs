@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use super::Container;
 use super::source::{self, Sources};
 use super::status::{Verb, allow};
-use super::switched::Switched;
+use super::switched;
 use crate::bundle::config::Mount as Given;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::init;
@@ -53,11 +53,10 @@ impl Container {
         let pid = record.init.map_or(0, |init| init.pid);
         let root = path::open(format!("/proc/{pid}/root").as_ref(), OFlags::PATH | OFlags::DIRECTORY)?;
         let (ours, theirs) = sync::pair()?;
-        let switched = Switched::follow(&init, &plan.namespaces)?;
+        let entered = switched::follow(&init, &plan.namespaces)?;
         match clone::clone3(0, None)? {
             Side::Parent(child) => {
                 drop(theirs);
-                switched.leave()?;
                 let answer = ours.receive::<Answer>();
                 signal::reap(child.pidfd.as_fd())?;
                 answer?.ok_or_else(|| Error::new(Kind::Internal, "the process in the container died"))?
@@ -65,7 +64,7 @@ impl Container {
             Side::Child => {
                 drop(ours);
                 // In the user namespace root's rights over the host's file systems would be gone.
-                let rest = plan.namespaces.all() & !switched.entered() & !(libc::CLONE_NEWUSER as u64);
+                let rest = plan.namespaces.all() & !entered & !(libc::CLONE_NEWUSER as u64);
                 let done = enter(&init, rest).and_then(|()| match act {
                     Act::Add => init::mount_at(&root, &plan, &sources, record.cgroup.dirs()),
                     Act::Remove => remove(&root, &plan),

@@ -1,9 +1,10 @@
-//! Namespaces that a child can only be born into: the parent enters them, clones, and goes back.
+//! Namespaces that a child can only be born into: the parent enters them, clones, and goes back, or ends soon.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::error::{Result, WhileDoing};
 use crate::plan::namespaces::Namespaces;
@@ -14,8 +15,22 @@ use crate::sys::{ns, path, proc};
 pub(super) struct Switched {
     /// This process's own, to go back to
     own: Vec<(u64, OwnedFd)>,
-    /// `CLONE_NEW*` of those that the child is born into
-    entered: u64,
+}
+
+/// Those of a container that one more process of it is born into, as `CLONE_NEW*`: this process has entered them, and
+/// there is no way back for it.
+pub(super) fn follow(init: &OwnedFd, namespaces: &Namespaces) -> Result<u64> {
+    let mut entered = 0;
+    if !rustix::process::geteuid().is_root() && namespaces.has(libc::CLONE_NEWUSER) {
+        // The rights to enter the others come with this one.
+        ns::join_all(init.as_fd(), libc::CLONE_NEWUSER as u64)?;
+        entered |= libc::CLONE_NEWUSER as u64;
+    }
+    if namespaces.has(libc::CLONE_NEWPID) {
+        ns::join_all(init.as_fd(), libc::CLONE_NEWPID as u64)?;
+        entered |= libc::CLONE_NEWPID as u64;
+    }
+    Ok(entered)
 }
 
 impl Switched {
@@ -33,34 +48,26 @@ impl Switched {
         Ok(switched)
     }
 
-    /// For one more process of a container.
-    pub(super) fn follow(init: &OwnedFd, namespaces: &Namespaces) -> Result<Self> {
+    /// Whether this process could come back: the root of a user namespace has no rights over the namespaces that its
+    /// caller gave it.
+    pub(super) fn may_return(wanted: &Namespaces) -> Result<bool> {
         let mut switched = Self::default();
-        let rootless = !rustix::process::geteuid().is_root();
-        if rootless && namespaces.has(libc::CLONE_NEWUSER) {
-            // The rights to enter the others come with this one, and there is no way back, nor need of one.
-            ns::join_all(init.as_fd(), libc::CLONE_NEWUSER as u64)?;
-            switched.entered |= libc::CLONE_NEWUSER as u64;
+        if wanted.path(libc::CLONE_NEWPID).is_some() {
+            switched.keep("pid", libc::CLONE_NEWPID)?;
         }
-        if namespaces.has(libc::CLONE_NEWPID) {
-            if !rootless {
-                switched.keep("pid", libc::CLONE_NEWPID)?;
-            }
-            ns::join_all(init.as_fd(), libc::CLONE_NEWPID as u64)?;
-            switched.entered |= libc::CLONE_NEWPID as u64;
+        if wanted.makes(libc::CLONE_NEWTIME) {
+            switched.keep("time", libc::CLONE_NEWTIME)?;
         }
-        Ok(switched)
+        match switched.leave() {
+            Err(error) if error.is_errno(Errno::PERM) => Ok(false),
+            result => result.map(|()| true),
+        }
     }
 
     fn keep(&mut self, file: &str, flag: i32) -> Result<()> {
         let fd = path::open(&Path::new("/proc/self/ns").join(file), OFlags::RDONLY)?;
         self.own.push((flag as u64, fd));
         Ok(())
-    }
-
-    /// `CLONE_NEW*` of the namespaces that the child need not join itself.
-    pub(super) fn entered(&self) -> u64 {
-        self.entered
     }
 
     /// Back to where this process was, for the hooks that it starts.
