@@ -45,6 +45,8 @@ pub enum Need {
     Program(&'static str),
     /// This path is there (a device, a file of /proc or /sys).
     Path(&'static str),
+    /// This path is there below the root file system of newer peers (`peers`).
+    Peer(&'static str),
 }
 
 impl Need {
@@ -67,6 +69,7 @@ impl Need {
             Self::Criu => crate::criu::folder().is_some(),
             Self::Program(name) => on_path(name).is_some(),
             Self::Path(path) => Path::new(path).symlink_metadata().is_ok(),
+            Self::Peer(path) => peers().is_some_and(|root| root.join(path).symlink_metadata().is_ok()),
         }
     }
 
@@ -76,6 +79,7 @@ impl Need {
             Self::NetworkDevice(kind) => format!("network-device:{kind}"),
             Self::Program(name) => format!("program:{name}"),
             Self::Path(path) => format!("path:{path}"),
+            Self::Peer(path) => format!("peer:{}", path.rsplit('/').next().unwrap_or(path)),
             Self::Controller(name) => format!("controller:{name}"),
             Self::V1Controller(name) => format!("v1-controller:{name}"),
             Self::Capability(_, name) => name.to_owned(),
@@ -159,6 +163,11 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(usual).map(|dir| dir.join(name)).find(|file| {
         file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     })
+}
+
+/// A root file system with managers newer than this machine's: `root` in the folder that MOCKER_PEERS names.
+pub fn peers() -> Option<PathBuf> {
+    std::env::var_os("MOCKER_PEERS").map(|peers| Path::new(&peers).join("root"))
 }
 
 /// Whether the test has to end here because this machine lacks what it needs; the skip is counted.
@@ -260,6 +269,11 @@ pub fn leave_mount_namespace() -> Result<()> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     nix::sched::unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
     nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).context("make / private")
+}
+
+/// From here on this thread has a network of its own, with nothing in it but a loopback that is down.
+pub fn leave_network() -> Result<()> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace")
 }
 
 #[cfg(test)]

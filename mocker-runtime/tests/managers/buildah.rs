@@ -1,43 +1,46 @@
 //! buildah with `--isolation oci`: the runtime runs each RUN line.
 
-use super::{Place, finish, with_each_runtime};
+use std::process::Command;
 
-impl Place {
-    /// As docs/managers/buildah.md has it: by the environment.
-    fn buildah(&self, words: &[&str]) -> super::Call {
-        let mut command = self.command("buildah");
-        command.env("BUILDAH_ISOLATION", "oci").env("BUILDAH_RUNTIME", &self.runtime);
-        for (option, folder) in [("--root", "root"), ("--runroot", "run")] {
-            command.args([option, &self.path(folder)]);
-        }
-        finish(command.args(["--storage-driver", "vfs"]).args(words))
-    }
+use super::{INSTALLED, Place, finish, page, with_each_runtime};
+
+/// As the page has it: by the environment that it exports.
+fn buildah(place: &Place, words: &[&str]) -> super::Call {
+    let exports = place.page("buildah.md").commands("Install").replace("scripts/install\n", "");
+    let runtime = place.runtime.to_str().unwrap();
+    let script = format!("{}exec buildah --storage-driver vfs \"$@\"", exports.replace(INSTALLED, runtime));
+    let mut command: Command = place.command("bash");
+    finish(command.args(["-eu", "-c", &script, "buildah"]).args(words))
 }
 
 #[test]
 fn buildah_runs_the_lines_of_a_containerfile() {
     let test = "buildah_runs_the_lines_of_a_containerfile";
     with_each_runtime(test, &["buildah"], |place| {
-        let ulimits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
+        place.page("buildah.md").run("Install").ok();
+        let settings =
+            "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1000:1000\"]\nnetns = \"none\"\n";
+        place.write("/etc/containers/containers.conf", settings);
         let file = |line: &str| {
             std::fs::write(place.path("Containerfile"), format!("FROM {}\nRUN {line}\n", place.image()))
                 .unwrap();
         };
         let build = |tag: &str| {
-            let context = place.path("");
+            let context = place.path("home");
             let options = ["build", "--tls-verify=false", "--network", "none", "--tag", tag];
-            place.buildah(
-                &[&options[..], &ulimits, &["--file", &place.path("Containerfile"), &context]].concat(),
-            )
+            buildah(place, &[&options[..], &["--file", &place.path("Containerfile"), &context]].concat())
         };
         file("echo built >/made && id -u");
-        assert!(build("good").ok().contains("\n0\n"));
-        let from = place.buildah(&["from", "--pull-never", "localhost/good"]).ok();
-        let made = place.buildah(&["run", "--network", "none", from.trim(), "cat", "/made"]);
-        assert_eq!(made.ok(), "built\n");
+        let good = build("good").ok();
+        place.holds(good.contains("\n0\n"), &good);
+        let from = buildah(place, &["from", "--pull-never", "localhost/good"]).ok();
+        let made = buildah(place, &["run", "--network", "none", from.trim(), "cat", "/made"]);
+        place.is(made.ok(), "built\n");
         file("exit 5");
         let failed = build("bad");
-        assert!(failed.code != 0 && failed.err.contains("exit status 5"), "{failed:?}");
-        place.buildah(&["rm", "--all"]).ok();
+        place.holds(failed.code != 0 && failed.err.contains("exit status 5"), &failed);
+        buildah(place, &["rm", "--all"]).ok();
+        let trial = page::read("buildah.md");
+        place.holds(trial.contains("unset BUILDAH_RUNTIME BUILDAH_ISOLATION"), &trial);
     });
 }
