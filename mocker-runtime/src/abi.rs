@@ -1,5 +1,8 @@
 //! Structures of the kernel's interface: data that `plan` fills in and `sys` hands over. No calls.
 
+/// What this program was built for, as Rust calls it: `x86_64`, `aarch64` ...
+pub(crate) const PROCESSOR: &str = std::env::consts::ARCH;
+
 /// How far a change of attributes reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {

@@ -30,7 +30,7 @@ use crate::error::{Error, Result, WhileDoing};
 pub(crate) use answer::{ACTIONS, OPERATORS};
 use answer::{Answer, conditions, multiplexed};
 pub(crate) use names::WORDS as ARCHITECTURES;
-use names::{Family, Table};
+use names::{Family, Machine};
 
 /// What is handed to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,10 @@ const MAX_LENGTH: usize = 4096;
 
 /// Plans the filter.
 pub(crate) fn plan(given: &Seccomp<'_>) -> Result<Filter> {
+    plan_for(Machine::here()?, given)
+}
+
+fn plan_for(machine: &Machine, given: &Seccomp<'_>) -> Result<Filter> {
     let default =
         Answer::parse(&given.default_action, given.default_errno_ret).while_doing(|| "defaultAction")?;
     if default == Answer::NOTIFY {
@@ -67,7 +71,7 @@ pub(crate) fn plan(given: &Seccomp<'_>) -> Result<Filter> {
     }
     let rules = parse_rules(&given.syscalls, default)?;
     let listener = listener(given, rules.iter().any(|rule| rule.answer == Answer::NOTIFY))?;
-    let families = families(&given.architectures)?;
+    let families = families(machine, &given.architectures)?;
     let of = |family: &Family| Ok((family.audit, ranges(family, given, &rules, default)?));
     let numbers: Vec<(u32, Vec<tree::Range>)> = families.iter().map(of).collect::<Result<_>>()?;
     let program = tree::program(&numbers);
@@ -118,11 +122,11 @@ fn flags(given: Option<&[Text<'_>]>) -> Result<u64> {
     })
 }
 
-/// The architectures of the profile that this machine's kernel can report, its own always among them.
-fn families(given: &[Text<'_>]) -> Result<Vec<Family>> {
-    let mut tables = vec![Table::NATIVE];
+/// The architectures of the profile that the machine's kernel can report, its own always among them.
+fn families(machine: &Machine, given: &[Text<'_>]) -> Result<Vec<Family>> {
+    let mut tables = vec![machine.native];
     for name in given {
-        match Table::parse(name) {
+        match machine.table(name) {
             None => return Err(Error::invalid(format!("unknown architecture {:?}", &**name))),
             Some(Some(table)) if !tables.contains(&table) => tables.push(table),
             Some(_) => {}
@@ -191,18 +195,14 @@ fn ranges(
                 }
             }
         }
+        out.set(table.space(), tree::Leaf::of(default));
         // Calls newer than the profile: a program must be able to see that they are not there.
         let named = given.syscalls.iter().flat_map(|rule| &rule.names);
-        let newest = named.filter_map(|name| numbers.get(&**name)).max().copied();
-        let beyond = match newest {
-            Some(_) if !default.lets_pass() => Answer::NO_SYSCALL,
-            _ => default,
-        };
-        let space = table.space();
-        let newest = newest.unwrap_or(*space.end());
-        out.set(*space.start()..=newest, tree::Leaf::of(default));
-        if newest < *space.end() {
-            out.set(newest + 1..=*space.end(), tree::Leaf::of(beyond));
+        let (first, last) = table.growth().into_inner();
+        let known = named.filter_map(|name| numbers.get(&**name).copied());
+        let newest = known.filter(|number| (first..=last).contains(number)).max();
+        if let Some(newest) = newest.filter(|newest| *newest < last && !default.lets_pass()) {
+            out.set(newest + 1..=last, tree::Leaf::of(Answer::NO_SYSCALL));
         }
         for (number, verdict) in verdicts {
             out.set(number..=number, leaf(&verdict, default));

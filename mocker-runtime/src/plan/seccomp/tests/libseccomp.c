@@ -12,6 +12,7 @@ struct condition {
 void *seccomp_init(uint32_t action);
 uint32_t seccomp_arch_resolve_name(const char *name);
 int seccomp_arch_add(void *filter, uint32_t architecture);
+int seccomp_arch_remove(void *filter, uint32_t architecture);
 int seccomp_syscall_resolve_name(const char *name);
 int seccomp_rule_add_array(void *filter, uint32_t action, int call, unsigned int count, const struct condition *all);
 int seccomp_export_bpf(const void *filter, int fd);
@@ -27,7 +28,8 @@ int main(void)
 		struct condition all[6];
 
 		if (!strcmp(word, "default")) {
-			if (scanf("%u", &action) != 1 || !(filter = seccomp_init(action)))
+			/* not this machine's, unless asked for */
+			if (scanf("%u", &action) != 1 || !(filter = seccomp_init(action)) || seccomp_arch_remove(filter, 0))
 				return 1;
 		} else if (!strcmp(word, "arch")) {
 			if (scanf("%63s", name) != 1 || seccomp_arch_add(filter, seccomp_arch_resolve_name(name)))
