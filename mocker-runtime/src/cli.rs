@@ -137,6 +137,8 @@ enum Command {
     Update(update::Update),
     Usage(usage::Usage),
 }
+/// The commands that enter a container. As the value of an option, too, such a word costs no more than an execve.
+const ENTERING: [&str; 3] = ["create", "exec", "run"];
 
 impl Command {
     /// For commands that enter a container: how many of the caller's descriptors it keeps.
@@ -152,7 +154,12 @@ impl Command {
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    let words = spelling::respell(std::env::args_os().collect(), Cli::command);
+    let words: Vec<_> = std::env::args_os().collect();
+    if words.iter().any(|word| ENTERING.iter().any(|name| word == name)) {
+        // Before all else, since it begins from the start; what goes wrong is told by whoever needs it, below.
+        sealed::ensure().ok();
+    }
+    let words = spelling::respell(words, Cli::command);
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -110,10 +110,6 @@ impl Maker<'_> {
                     }
                     copy_up::copy(self.root, &mount.destination, tree.as_fd())?;
                 }
-                let guarded = matches!(fstype.as_str(), "proc" | "sysfs");
-                if guarded {
-                    self.refuse_symlinks(&mount.destination)?;
-                }
                 self.finish(mount, &tree, Make::Dir)
             }
         }
@@ -139,6 +135,12 @@ impl Maker<'_> {
     /// Where a mount appears: what is missing is made.
     fn place(&self, mount: &Mount, make: Make) -> Result<OwnedFd> {
         let destination = &mount.destination;
+        if let What::Fs { fstype, .. } = &mount.what
+            && matches!(fstype.as_str(), "proc" | "sysfs")
+            && let Some(place) = self.place_without_symlinks(destination)?
+        {
+            return Ok(place);
+        }
         if mount.follow == Follow::Yes {
             return path::open_or_make(self.root, destination, make);
         }
@@ -204,14 +206,14 @@ impl Maker<'_> {
         }
     }
 
-    /// /proc and /sys must be where everything else looks for them (CVE-2019-19921, CVE-2023-27561).
-    fn refuse_symlinks(&self, destination: &Path) -> Result<()> {
+    /// /proc and /sys must be where everything else looks for them (CVE-2019-19921, CVE-2023-27561); None: nowhere yet.
+    fn place_without_symlinks(&self, destination: &Path) -> Result<Option<OwnedFd>> {
         match path::open_without_symlinks(self.root, destination, OFlags::PATH) {
             Err(Errno::LOOP) => Err(Error::invalid(format!(
                 "{} is, or lies behind, a symbolic link in the root file system",
                 destination.display()
             ))),
-            _ => Ok(()),
+            place => Ok(place.ok()),
         }
     }
 }

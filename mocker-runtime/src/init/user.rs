@@ -106,10 +106,17 @@ impl Task<'_> {
     /// setgroups(2) is refused in a user namespace that an unprivileged user made; without groups that is fine.
     fn set_groups(&self) -> Result<()> {
         let Some(groups) = &self.process.groups else { return Ok(()) };
-        if groups.is_empty() && self.proc()?.read("self/setgroups").is_ok_and(|text| text.trim() == "deny") {
-            return Ok(());
+        match ids::set_groups(groups) {
+            Err(error) if groups.is_empty() && error.is_errno(Errno::PERM) && self.is_without_groups() => {
+                Ok(())
+            }
+            result => result,
         }
-        ids::set_groups(groups)
+    }
+
+    fn is_without_groups(&self) -> bool {
+        let text = self.proc().and_then(|proc| Ok(proc.read("self/setgroups")?));
+        text.is_ok_and(|text| text.trim() == "deny")
     }
 }
 

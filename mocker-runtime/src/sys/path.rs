@@ -67,10 +67,25 @@ fn resolve(
 /// Opens (O_PATH) what `path` means below `root`, making what is missing; a dangling symlink's target is made.
 pub(crate) fn open_or_make(root: impl AsFd, path: &Path, make: Make) -> Result<OwnedFd> {
     match open_in_root(&root, path, OFlags::PATH) {
-        Err(Errno::NOENT) => make_path(root.as_fd(), path, make),
+        Err(Errno::NOENT) => match make_last(root.as_fd(), path, make) {
+            Some(made) => Ok(made),
+            None => make_path(root.as_fd(), path, make),
+        },
         result => result.map_err(Error::from),
     }
     .while_doing(|| format!("open {} in the root file system", path.display()))
+}
+
+/// Where only the last component is missing, and nothing else has taken its name: None if it is otherwise.
+fn make_last(root: BorrowedFd<'_>, path: &Path, make: Make) -> Option<OwnedFd> {
+    let (parent, name) = (path.parent()?, path.file_name()?);
+    let parent = open_in_root(root, parent, OFlags::PATH).ok()?;
+    // A dangling link has the name already.
+    match make {
+        Make::Dir => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).ok()?,
+        Make::File => make_file(&parent, name).ok()?,
+    }
+    rustix::fs::openat(&parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()
 }
 
 /// The slow half of [`open_or_make`]: one component after the other.
@@ -124,18 +139,17 @@ fn names(path: &Path) -> Vec<PathBuf> {
 pub(crate) fn make_one(parent: &OwnedFd, name: &Path, make: Make) -> Result<()> {
     let made = match make {
         Make::Dir => rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)),
-        Make::File => rustix::fs::openat(
-            parent,
-            name,
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::from_raw_mode(0o644),
-        )
-        .map(drop),
+        Make::File => make_file(parent, name.as_os_str()),
     };
     match made {
         Err(Errno::EXIST) | Ok(()) => Ok(()),
         Err(errno) => Err(errno).while_doing(|| format!("make {}", name.display())),
     }
+}
+
+fn make_file(parent: &OwnedFd, name: &OsStr) -> std::result::Result<(), Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
 }
 
 /// Opens the parent directory of `path` below `root`, making it, and gives the last name.
