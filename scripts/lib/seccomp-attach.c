@@ -1,6 +1,7 @@
 /* What attaching a container's seccomp filter costs, apart from all else.
  *   seccomp-attach dump PID FILE        the newest filter of a process, as the kernel keeps it (needs root)
- *   seccomp-attach time ROUNDS FILE...  all in turn: instructions, least and median microseconds, each in a new process
+ *   seccomp-attach time ROUNDS FILE...  all in turn: instructions, least and median microseconds, each in a new
+ *                                      process; then the first's ratio to the others
  */
 #define _GNU_SOURCE
 #include <linux/filter.h>
@@ -84,5 +85,8 @@ int main(int argc, char **argv)
 		printf("%-40s%6zu instructions%10.1f us least%10.1f us median\n", argv[3 + i], length[i], took[i * rounds],
 		       took[i * rounds + rounds / 2]);
 	}
+	for (int i = 1; i < count; i++)
+		printf("ratio to %-31s%31.2f least%16.2f median\n", argv[3 + i], took[0] / took[i * rounds],
+		       took[rounds / 2] / took[i * rounds + rounds / 2]);
 	return 0;
 }
