@@ -13,19 +13,20 @@ use crate::container::Setup;
 use crate::host::Need;
 use crate::runtime::Runtime;
 
-/// One sentence of a specification and how to see whether a runtime keeps it.
+/// One sentence of a specification and how to see whether a runtime (at a `Bench`) or an image tool (at a `Desk`)
+/// keeps it.
 #[derive(Debug)]
-pub struct Case {
+pub struct Case<B = Bench> {
     /// `topic.what-holds`.
     pub name: &'static str,
-    /// File and anchor in the runtime specification, 1.3.
+    /// File and anchor in the runtime specification, 1.3; of another specification with its name before it.
     pub at: &'static str,
     /// The sentence, without its links and footnotes.
     pub must: &'static str,
     /// What the machine has to offer.
     pub needs: &'static [Need],
     /// Fails with what was seen instead.
-    pub check: fn(&Bench) -> Result<()>,
+    pub check: fn(&B) -> Result<()>,
 }
 
 /// How a case ended.
@@ -42,11 +43,17 @@ pub enum Verdict {
 impl Case {
     /// Runs the case against a runtime; each call and each wait ends with the limit.
     pub fn run(&self, runtime: &Runtime, probe: &Path, limit: Duration) -> Verdict {
+        self.verdict(|| Bench::new(runtime, probe, limit))
+    }
+}
+
+impl<B> Case<B> {
+    /// The case at the place that `open` makes, where the machine has what it needs.
+    pub(crate) fn verdict(&self, open: impl FnOnce() -> Result<B>) -> Verdict {
         if let Some(lacking) = self.needs.iter().find(|need| !need.is_met()) {
             return Verdict::Skip(lacking.name());
         }
-        let checked = Bench::new(runtime, probe, limit).and_then(|bench| (self.check)(&bench));
-        match checked {
+        match open().and_then(|place| (self.check)(&place)) {
             Ok(()) => Verdict::Pass,
             Err(error) => Verdict::Fail(format!("{error:#}")),
         }

@@ -5,6 +5,7 @@ mod fixtures;
 mod report;
 mod run;
 mod serve;
+mod suite;
 mod tools;
 
 use std::io::{self, Write};
@@ -23,6 +24,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Compare(run::Compare),
     List(run::List),
     Fixtures(fixtures::Fixtures),
     Serve(serve::Serve),
@@ -33,6 +35,7 @@ impl Cli {
     pub(crate) fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Run(run) => run.run(),
+            Command::Compare(compare) => compare.run(),
             Command::List(list) => list.run(),
             Command::Fixtures(fixtures) => fixtures.run(),
             Command::Serve(serve) => serve.run(),

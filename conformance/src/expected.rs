@@ -1,49 +1,95 @@
-//! Known failures of known runtimes: `expected.txt`, one a line.
+//! Known failures of known runtimes and image tools: `expected.toml`, whose first lines say how it is written.
 
-/// The file's own first lines say how it is written.
-const LINES: &str = include_str!("expected.txt");
+use anyhow::{Context, Result, anyhow};
+use serde::Deserialize;
 
-/// What one runtime is known to fail.
+use crate::host::{Cgroup, cgroup};
+
+const FILE: &str = include_str!("expected.toml");
+
+#[derive(Debug, Deserialize)]
+struct File {
+    known: Vec<Known>,
+}
+
+/// One known failure.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// First word of the tool's `--version`.
+    pub tool: String,
+    /// The case.
+    pub case: String,
+    /// What it does instead.
+    pub reason: String,
+    /// Only on this version of cgroups.
+    pub on: Option<Version>,
+    /// Where its authors know of it.
+    pub upstream: Option<String>,
+}
+
+/// A version of cgroups; a hybrid machine's controllers are those of version 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// cgroup v1, pure or hybrid.
+    V1,
+    /// cgroup v2.
+    V2,
+}
+
+impl Version {
+    fn is_here(self) -> bool {
+        (self == Self::V2) == (cgroup() == Cgroup::V2)
+    }
+}
+
+/// What one tool is known to fail on this machine.
 #[derive(Debug)]
 pub struct Expected {
-    lines: Vec<(&'static str, &'static str)>,
+    known: Vec<Known>,
 }
 
 impl Expected {
-    /// For the runtime whose `--version` begins with this line: its first word names it.
-    pub fn of(version: &str) -> Self {
+    /// For the tool whose `--version` begins with this line: its first word names it.
+    pub fn of(version: &str) -> Result<Self> {
         let name = version.split(' ').next().unwrap_or_default();
-        let lines =
-            entries().filter(|(runtime, ..)| *runtime == name).map(|(_, case, reason)| (case, reason));
-        Self { lines: lines.collect() }
+        let mut known = entries()?;
+        known.retain(|entry| entry.tool == name && entry.on.is_none_or(Version::is_here));
+        Ok(Self { known })
     }
 
     /// Why it fails this case.
-    pub fn reason(&self, case: &str) -> Option<&'static str> {
-        self.lines.iter().find(|(name, _)| *name == case).map(|(_, reason)| *reason)
+    pub fn reason(&self, case: &str) -> Option<String> {
+        let found = self.known.iter().find(|entry| entry.case == case)?;
+        let upstream = found.upstream.as_ref().map(|place| format!(" ({place})"));
+        Some(format!("{}{}", found.reason, upstream.unwrap_or_default()))
     }
 }
 
-fn entries() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let lines = LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.filter_map(|line| {
-        let (runtime, rest) = line.split_once(' ')?;
-        let (case, reason) = rest.trim_start().split_once(' ')?;
-        Some((runtime, case, reason.trim()))
-    })
+fn entries() -> Result<Vec<Known>> {
+    let parsed = toml_span::parse(FILE).map_err(|error| anyhow!("{error}")).context("read expected.toml")?;
+    let json = serde_json::to_value(&parsed).context("read expected.toml")?;
+    Ok(serde_json::from_value::<File>(json).context("read expected.toml")?.known)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn every_known_failure_is_of_a_case_that_exists_and_has_a_reason() {
-        for (runtime, case, reason) in entries() {
-            assert!(crate::cases::all().any(|held| held.name == case), "{runtime} {case}");
-            assert!(reason.len() > 10, "{runtime} {case} {reason}");
+        let names: HashSet<&str> = crate::cases::names().collect();
+        let mut seen = HashSet::new();
+        for entry in entries().unwrap() {
+            assert!(names.contains(entry.case.as_str()), "{} {}", entry.tool, entry.case);
+            assert!(entry.reason.len() > 10, "{} {} {}", entry.tool, entry.case, entry.reason);
+            let place = (entry.tool.clone(), entry.case.clone(), format!("{:?}", entry.on));
+            assert!(seen.insert(place), "{} {} is there twice", entry.tool, entry.case);
+            let upstream = entry.upstream.as_deref().unwrap_or("https://");
+            assert!(upstream.starts_with("https://"), "{} {} {upstream}", entry.tool, entry.case);
         }
-        let lines = LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        assert_eq!(lines.count(), entries().count());
     }
 }

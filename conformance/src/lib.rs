@@ -11,7 +11,9 @@
 //! case      what a case is, and the bench that it works at
 //! bundle    its root file system and configuration      container   its life, by the runtime's verbs
 //! runtime   calls of the program under test             inside      what the probe saw in the container
-//! expected  what known runtimes are known to fail       mutant    runtimes wrong on purpose
+//! image     the same for image tools: a desk with a registry, command tables, the trees that they make
+//! expected  what known tools are known to fail          mutant    runtimes wrong on purpose
+//! jobs      several cases at once         report    what a run found; several side by side
 //! tools     runtime-tools' validation programs
 //! ```
 //!
@@ -27,9 +29,12 @@ pub mod debian;
 pub mod expected;
 pub mod fixture;
 pub mod host;
+pub mod image;
 pub mod inside;
+pub mod jobs;
 pub mod mutant;
 pub mod registry;
+pub mod report;
 pub mod runtime;
 pub mod socket;
 pub mod sys;

@@ -30,6 +30,18 @@ pub use push::push;
 use crate::blob::Digest;
 use crate::fixture::Artifact;
 
+/// The addresses that uploads get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Location {
+    /// A path.
+    #[default]
+    Relative,
+    /// With protocol and host.
+    Absolute,
+    /// A path with a query that has to come back as it is.
+    WithQuery,
+}
+
 /// One request that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -57,6 +69,10 @@ struct Shared {
     auth: Mutex<Auth>,
     /// Whether it lists what refers to a manifest.
     referrers: Mutex<bool>,
+    /// What the addresses of uploads look like.
+    locations: Mutex<Location>,
+    /// So many tags are on a page when nobody says a number.
+    page: Mutex<Option<usize>>,
     log: Mutex<Vec<Request>>,
     stopped: Mutex<bool>,
     bell: Condvar,
@@ -112,6 +128,16 @@ impl Registry {
     /// From now on it lists what refers to a manifest, which registries need not do.
     pub fn list_referrers(&self) {
         *hold(&self.shared.referrers) = true;
+    }
+
+    /// From now on uploads have addresses of this kind.
+    pub fn locate_uploads(&self, location: Location) {
+        *hold(&self.shared.locations) = location;
+    }
+
+    /// From now on lists of tags come in pages of this many.
+    pub fn page_tags(&self, tags: usize) {
+        *hold(&self.shared.page) = Some(tags);
     }
 
     /// Who may ask.

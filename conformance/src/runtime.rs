@@ -97,17 +97,23 @@ impl Runtime {
         if let Some(root) = &self.root {
             command.arg("--root").arg(root);
         }
-        command.args(words).envs(self.env.iter().map(|(name, value)| (name, value)));
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(File::create(streams.out)?)
-            .stderr(File::create(streams.err)?)
-            .spawn()
-            .with_context(|| format!("run {}", self.program.display()))?;
-        let status = wait(&mut child, limit, &format!("`{}` to end", words.join(" ")))?;
-        let read = |path| Ok::<_, anyhow::Error>(String::from_utf8_lossy(&fs::read(path)?).into_owned());
-        Ok(Outcome { status, stdout: read(streams.out)?, stderr: read(streams.err)? })
+        command.args(words).envs(self.env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        run(&mut command, limit, streams)
     }
+}
+
+/// Runs a command to its end; its streams are read then.
+pub(crate) fn run(command: &mut Command, limit: Duration, streams: &Streams<'_>) -> Result<Outcome> {
+    let program = PathBuf::from(command.get_program());
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut child = command
+        .stdout(File::create(streams.out)?)
+        .stderr(File::create(streams.err)?)
+        .spawn()
+        .with_context(|| format!("run {}", program.display()))?;
+    let status = wait(&mut child, limit, &format!("`{}` to end", words.join(" ")))?;
+    let read = |path| Ok::<_, anyhow::Error>(String::from_utf8_lossy(&fs::read(path)?).into_owned());
+    Ok(Outcome { status, stdout: read(streams.out)?, stderr: read(streams.err)? })
 }
 
 /// Waits for a child with a limit; one that takes longer is killed.

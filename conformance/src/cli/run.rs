@@ -1,39 +1,37 @@
-//! `run` and `list`: the suite against one runtime.
+//! `run`, `list` and `compare`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use conformance::case::{self, Case, Verdict};
-use conformance::expected::Expected;
-use conformance::runtime::Runtime;
-use conformance::{cases, host};
+use conformance::report::{self, Comparison};
 
-use super::report::{Format, Line, Report};
+use super::report::Format;
+use super::suite::{self, Options};
 
-/// Run the cases whose name contains FILTER against a runtime with runc's command line
+/// Run the cases whose name contains FILTER against a runtime, an image tool, or both
 ///
-/// Ends with 0 when every case passed, was skipped, or failed as it is known to; with 1 otherwise.
+/// A runtime has runc's command line. An image tool has mocker-image's; a program named umoci is called as umoci, with
+/// skopeo from PATH before it.
+///
+/// Ends with 0 when every case passed, was skipped, or failed as it is known to; with 1 when one did not, or nothing
+/// could be tried; with 2 for a wrong command line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// The runtime's program
+    #[arg(long, value_name = "PATH", required_unless_present = "image_tool")]
+    runtime: Option<PathBuf>,
+    /// The image tool's program, or its name in PATH
     #[arg(long, value_name = "PATH")]
-    runtime: PathBuf,
+    image_tool: Option<PathBuf>,
     /// Test anything protocol instead of the table
     #[arg(long, conflicts_with = "json")]
     tap: bool,
-    /// One JSON document instead of the table
+    /// One JSON document for each tool instead of the table
     #[arg(long)]
     json: bool,
-    /// Time for each case
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    limit: u64,
-    /// The probe, when it is not beside this program
-    #[arg(long, value_name = "PATH")]
-    probe: Option<PathBuf>,
-    /// Part of a case's name
-    filter: Option<String>,
+    #[command(flatten)]
+    options: Options,
 }
 
 /// List the cases: name, section, sentence
@@ -43,18 +41,35 @@ pub(crate) struct List {
     filter: Option<String>,
 }
 
-fn chosen(filter: Option<&str>) -> Result<Vec<&'static Case>> {
-    let cases: Vec<_> =
-        cases::all().filter(|case| filter.is_none_or(|part| case.name.contains(part))).collect();
-    if cases.is_empty() {
-        bail!("no case has {:?} in its name", filter.unwrap_or_default());
-    }
-    Ok(cases)
+/// Run the cases against several tools and print one table
+///
+/// Columns stand in the order: reports, runtimes, image tools. Ends with 0 when all tools could be tried, whatever they
+/// failed; with 1 otherwise.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compare {
+    /// A runtime's program; may be repeated
+    #[arg(long, value_name = "PATH")]
+    runtime: Vec<PathBuf>,
+    /// An image tool's program, see `run`; may be repeated
+    #[arg(long, value_name = "PATH")]
+    image_tool: Vec<PathBuf>,
+    /// What `run --json` wrote, perhaps on another machine; may be repeated
+    #[arg(long, value_name = "FILE")]
+    report: Vec<PathBuf>,
+    /// A page in Markdown with the reasons of all failures
+    #[arg(long)]
+    markdown: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl List {
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        for case in chosen(self.filter.as_deref())? {
+        let cases = suite::sentences(self.filter.as_deref());
+        if cases.is_empty() {
+            bail!("no case has {:?} in its name", self.filter.as_deref().unwrap_or_default());
+        }
+        for case in cases {
             super::say(&format!("{}\t{}\t{}", case.name, case.at, case.must));
         }
         Ok(ExitCode::SUCCESS)
@@ -63,36 +78,46 @@ impl List {
 
 impl Run {
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        let cases = chosen(self.filter.as_deref())?;
-        let probe = match &self.probe {
-            Some(path) => path.clone(),
-            None => {
-                host::find_program("probe").context("the probe is not beside this program: give --probe")?
-            }
-        };
-        let runtime = Runtime::new(std::path::absolute(&self.runtime)?);
-        let version = runtime.version()?;
-        let expected = Expected::of(&version);
-        host::become_reaper()?;
-        if host::is_root() {
-            host::leave_mount_namespace()?;
-        }
-        case::try_out(&runtime, &probe, Duration::from_secs(self.limit))?;
         let format = match (self.tap, self.json) {
             (true, _) => Format::Tap,
             (_, true) => Format::Json,
             _ => Format::Table,
         };
-        let mut report = Report::new(format, &version, cases.len());
-        for case in cases {
-            let began = Instant::now();
-            let verdict = case.run(&runtime, &probe, Duration::from_secs(self.limit));
-            let known = expected.reason(case.name);
-            if let Verdict::Skip(feature) = &verdict {
-                host::count_skip(case.name, feature);
+        let runtime = self.runtime.iter().map(|program| self.options.runtime(program, format));
+        let tool = self.image_tool.iter().map(|program| self.options.image_tool(program, format));
+        let mut good = true;
+        for report in runtime.chain(tool) {
+            let report = report?;
+            if self.json {
+                super::say(&report.json().to_string());
             }
-            report.add(Line { case, verdict, known, took: began.elapsed() });
+            good &= report.is_good();
         }
-        Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl Compare {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        let mut reports = Vec::new();
+        for path in &self.report {
+            let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+            for document in serde_json::Deserializer::from_str(&text).into_iter::<report::Report>() {
+                reports.push(document.with_context(|| format!("read {}", path.display()))?);
+            }
+        }
+        for program in &self.runtime {
+            reports.push(self.options.runtime(program, Format::Json)?);
+        }
+        for program in &self.image_tool {
+            reports.push(self.options.image_tool(program, Format::Json)?);
+        }
+        if reports.is_empty() {
+            bail!("nothing to compare: give --runtime, --image-tool or --report");
+        }
+        let comparison = Comparison(reports);
+        let text = if self.markdown { comparison.markdown() } else { comparison.table() };
+        super::say(text.trim_end());
+        Ok(ExitCode::SUCCESS)
     }
 }

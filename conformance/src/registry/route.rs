@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::http::{Asked, Reply};
-use super::{Fault, Shared, auth, fault, hold};
+use super::{Fault, Location, Shared, auth, fault, hold};
 use crate::blob::Digest;
 
 pub(super) fn answer(shared: &Shared, asked: &Asked, fault: Option<&Fault>) -> Reply {
@@ -81,7 +81,8 @@ fn tags(shared: &Shared, asked: &Asked, name: &str) -> Reply {
     if let Some(last) = asked.query("last") {
         tags.retain(|tag| *tag > last);
     }
-    let limit = asked.query("n").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+    let page = hold(&shared.page).unwrap_or(usize::MAX);
+    let limit = asked.query("n").and_then(|n| n.parse().ok()).unwrap_or(page).min(page);
     let more = tags.len() > limit;
     tags.truncate(limit);
     let reply = document(&json!({ "name": name, "tags": tags }));
@@ -170,7 +171,7 @@ fn uploads(shared: &Shared, asked: &Asked, name: &str, upload: &str) -> Reply {
         let id = store.open_upload();
         let Some(digest) = asked.query("digest") else {
             return Reply::new(202, "")
-                .with("Location", format!("/v2/{name}/blobs/uploads/{id}"))
+                .with("Location", location(shared, asked, name, id))
                 .with("Docker-Upload-UUID", id)
                 .with("Range", "0-0");
         };
@@ -183,13 +184,23 @@ fn uploads(shared: &Shared, asked: &Asked, name: &str, upload: &str) -> Reply {
     };
     match asked.method.as_str() {
         "PATCH" | "GET" => Reply::new(if asked.method == "GET" { 204 } else { 202 }, "")
-            .with("Location", format!("/v2/{name}/blobs/uploads/{id}"))
+            .with("Location", location(shared, asked, name, id))
             .with("Range", format!("0-{}", held.saturating_sub(1))),
         "PUT" => {
             let digest = asked.query("digest").unwrap_or_default();
             if store.commit(id, &digest) { created(&digest) } else { wrong_digest() }
         }
         _ => Reply::new(204, ""),
+    }
+}
+
+/// The address of an upload, of the kind that was asked for.
+fn location(shared: &Shared, asked: &Asked, name: &str, id: u64) -> String {
+    let path = format!("/v2/{name}/blobs/uploads/{id}");
+    match *hold(&shared.locations) {
+        Location::Relative => path,
+        Location::Absolute => format!("http://{}{path}", asked.header("host").unwrap_or("127.0.0.1")),
+        Location::WithQuery => format!("{path}?_state=kept%2Band%3D"),
     }
 }
 
