@@ -255,6 +255,10 @@ impl Document {
             let what = "the manifest is of Docker's schema 1, which is no longer read";
             return Err(Error::new(Kind::Unsupported, what).hint("push the image again with a current tool"));
         }
+        if let Some(version) = shape.schema_version.filter(|version| *version != 2) {
+            let what = format!("the manifest is of schema version {version}, not 2");
+            return Err(Error::new(Kind::Unsupported, what));
+        }
         let said = media_type.split(';').next().unwrap_or_default().trim();
         let own = shape.media_type.as_deref().unwrap_or(said);
         // A document that is both could be one thing to us and another to the next reader (CVE-2021-41190).
@@ -297,6 +301,10 @@ impl Config {
     /// Reads a configuration that must have a diffID for each of the manifest's layers.
     pub fn parse(bytes: &[u8], manifest: &Manifest) -> Result<Self> {
         let document: ImageConfiguration = json(bytes)?;
+        let kind = document.rootfs().typ();
+        if kind != "layers" {
+            return Err(Error::new(Kind::Unsupported, format!("the config's rootfs is of type {kind:?}, not layers")));
+        }
         let parsed =
             document.rootfs().diff_ids().iter().map(|id| id.parse()).collect::<Result<Vec<Digest>>>();
         let diff_ids = parsed.while_doing(|| "the config's diff_ids")?;

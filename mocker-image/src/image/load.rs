@@ -10,7 +10,7 @@ pub fn load(source: &dyn Source, platform: Option<&Platform>, teller: &dyn Telle
     let (top, bytes) = source.top()?;
     let (descriptor, bytes) = choose(source, platform, top.clone(), bytes)?;
     let Document::Manifest(manifest) = Document::parse(&bytes, &descriptor.media_type)? else {
-        return Err(Error::new(Kind::Unsupported, "the index leads to another index"));
+        return Err(Error::new(Kind::Internal, "an index was chosen for an image"));
     };
     let config_bytes =
         source.document(&manifest.config).while_doing(|| format!("config {}", manifest.config))?;
@@ -20,21 +20,25 @@ pub fn load(source: &dyn Source, platform: Option<&Platform>, teller: &dyn Telle
     Ok(Image { top, descriptor, bytes, manifest, config, config_bytes })
 }
 
-/// The manifest that a document is, or that an index names for a platform.
+/// So many indexes may lead to each other.
+const DEPTH: usize = 4;
+
+/// The manifest that a document is, or that an index names for a platform, perhaps by way of further indexes.
 pub fn choose(
     source: &dyn Source,
     platform: Option<&Platform>,
     top: Descriptor,
     bytes: Vec<u8>,
 ) -> Result<(Descriptor, Vec<u8>)> {
-    match Document::parse(&bytes, &top.media_type)? {
-        Document::Manifest(_) => Ok((top, bytes)),
-        Document::Index(index) => {
-            let descriptor = platform.unwrap_or(&Platform::host()).choose(&index)?;
-            let bytes = source.document(&descriptor).while_doing(|| format!("manifest {descriptor}"))?;
-            Ok((descriptor, bytes))
-        }
+    let (mut descriptor, mut bytes) = (top, bytes);
+    for _ in 0..=DEPTH {
+        let Document::Index(index) = Document::parse(&bytes, &descriptor.media_type)? else {
+            return Ok((descriptor, bytes));
+        };
+        descriptor = platform.unwrap_or(&Platform::host()).choose(&index)?;
+        bytes = source.document(&descriptor).while_doing(|| format!("manifest {descriptor}"))?;
     }
+    Err(Error::new(Kind::Unsupported, format!("the index leads to more than {DEPTH} others")))
 }
 
 /// An image of one platform only is taken as it is, unless another one was asked for.

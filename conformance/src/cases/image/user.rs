@@ -22,10 +22,11 @@ fn image(user: &str) -> Image {
     of([layer]).user(user)
 }
 
-/// Of a user without groups the list may be empty or absent.
+/// Of a user without groups the list may be empty or absent, or have the gid itself (CVE-2022-36109).
 fn no_groups(desk: &Desk, user: &str) -> anyhow::Result<()> {
     let config = desk.unpack(&image(user).build()?)?.config()?;
-    let groups = config["process"]["user"]["additionalGids"].as_array().cloned().unwrap_or_default();
+    let mut groups = config["process"]["user"]["additionalGids"].as_array().cloned().unwrap_or_default();
+    groups.retain(|group| *group != config["process"]["user"]["gid"]);
     anyhow::ensure!(groups.is_empty(), "additionalGids of {user} are {groups:?}");
     Ok(())
 }
