@@ -1,15 +1,17 @@
-//! Runtimes that are wrong on purpose, one way at a time: the suite's own test.
+//! Runtimes (and in `image` image tools) that are wrong on purpose, one way at a time: the suite's own test.
 //!
 //! ```text
 //! suite ── create --bundle B ──> mutant ── edits B/config.json ──> a good runtime
 //!       <── {"status": ...} ───         <── edits what it prints ──
 //! ```
 //!
-//! The program `mutant` takes its name from MUTANT and the good runtime from MUTANT_RUNTIME.
+//! The program `mutant` takes its name from MUTANT and the good runtime from MUTANT_RUNTIME, or the good image tool
+//! from MUTANT_TOOL.
 
 mod call;
 mod edit;
 mod field;
+pub mod image;
 mod table;
 
 pub use call::run;
@@ -55,19 +57,28 @@ pub enum Change {
 mod tests {
     use std::collections::HashSet;
 
+    /// Name and cases of every mutant of both kinds.
+    fn rows() -> Vec<(&'static str, &'static [&'static str])> {
+        let runtimes = super::all().map(|mutant| (mutant.name, mutant.caught_by));
+        runtimes.chain(super::image::all().map(|mutant| (mutant.name, mutant.caught_by))).collect()
+    }
+
     #[test]
     fn every_mutant_has_a_name_of_its_own_and_cases_that_exist() {
         let mut names = HashSet::new();
-        for mutant in super::all() {
-            assert!(names.insert(mutant.name), "{} is there twice", mutant.name);
-            assert!(!mutant.caught_by.is_empty(), "nothing catches {}", mutant.name);
-            for name in mutant.caught_by {
-                assert!(
-                    crate::cases::all().any(|case| case.name == *name),
-                    "{}: no case {name}",
-                    mutant.name
-                );
+        for (name, caught_by) in rows() {
+            assert!(names.insert(name), "{name} is there twice");
+            assert!(!caught_by.is_empty(), "nothing catches {name}");
+            for case in caught_by {
+                assert!(crate::cases::names().any(|held| held == *case), "{name}: no case {case}");
             }
         }
+    }
+
+    #[test]
+    fn every_case_fails_on_a_mutant() {
+        let caught: HashSet<&str> = rows().into_iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
+        let idle: Vec<&str> = crate::cases::names().filter(|name| !caught.contains(name)).collect();
+        assert!(idle.is_empty(), "no mutant shows that these can fail: {}", idle.join(" "));
     }
 }

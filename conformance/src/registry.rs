@@ -12,6 +12,7 @@ mod auth;
 mod docker;
 mod fault;
 mod http;
+mod proxy;
 mod push;
 mod route;
 mod store;
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub use auth::Auth;
 pub use docker::DockerRegistry;
 pub use fault::Fault;
+pub use proxy::{Message, Wire, proxy, send};
 pub use push::push;
 
 use crate::blob::Digest;

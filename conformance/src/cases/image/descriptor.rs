@@ -45,8 +45,9 @@ pub(super) const CASES: &[Case<Desk>] = &[
         "image-spec/descriptor.md#verification",
         VERIFY,
         |desk| {
-            let image = two().build()?;
-            desk.registry().fault(&image.layer_digests()[0], Fault::FlipByte(20));
+            // the first byte of the file: it stays an archive
+            let image = of([Layer::new().plain().file("a", "lower\n")]).build()?;
+            desk.registry().fault(&image.layer_digests()[0], Fault::FlipByte(512));
             desk.refuses(&image, "a layer with a wrong byte")
         },
     ),

@@ -74,11 +74,12 @@ pub(super) const CASES: &[Case<Desk>] = &[
         desk.refuses_place(&source, "a layout without oci-layout")
     }),
     case("layout.blob-of-another-digest-is-refused", BLOBS, MATCH, |desk| {
-        let image = told("here")?;
+        let image = of([Layer::new().plain().file("which", "here")]).build()?;
         let (layout, source) = desk.lay_out(&image)?;
         let path = layout.path(&image.layer_digests()[0]);
         let mut bytes = fs::read(&path)?;
-        bytes[20] ^= 1;
+        // the first byte of the file: it stays an archive
+        bytes[512] ^= 1;
         fs::write(path, bytes)?;
         desk.refuses_place(&source, "a layout with a wrong byte in a layer")
     }),

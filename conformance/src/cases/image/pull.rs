@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{case, of, small, spaced};
+use super::{case, of, small};
 use crate::case::{Case, expect_eq};
 use crate::fixture::{Index, Layer, Platform};
 use crate::image::{Ask, Desk};
@@ -150,10 +150,11 @@ pub(super) const CASES: &[Case<Desk>] = &[
         |desk| through(desk, "/v2/", Fault::Header("Docker-Content-Digest".to_owned(), String::new())),
     ),
     case("pull.by-digest-takes-only-that", MANIFESTS, VERIFY_MANIFEST, |desk| {
-        let image = spaced(&small().author("somebody").build()?);
+        let image = small().annotation("org.example.key", "somebody").build()?;
         desk.registry().put("case", "latest", &image);
-        // a space instead of the first line's end would stay JSON
-        desk.registry().fault("/manifests/", Fault::FlipByte(0));
+        // within a word of the manifest: it stays JSON
+        let at = String::from_utf8_lossy(&image.manifest).find("somebody").context("no annotation")?;
+        desk.registry().fault("/manifests/", Fault::FlipByte(at as u64));
         desk.refuses_place(
             &desk.place_by_digest("case", image.digest.as_str()),
             "a manifest with a wrong byte",
