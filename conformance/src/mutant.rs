@@ -8,19 +8,24 @@
 //! The program `mutant` takes its name from MUTANT and the good runtime from MUTANT_RUNTIME, or the good image tool
 //! from MUTANT_TOOL.
 
+mod act;
 mod call;
 mod edit;
 mod field;
+mod host;
 pub mod image;
 mod table;
 
 pub use call::run;
 
+use std::path::Path;
+
+use anyhow::Result;
 use serde_json::Value;
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    table::MUTANTS.iter().chain(field::FIELDS)
+    table::MUTANTS.iter().chain(field::FIELDS).chain(host::MUTANTS)
 }
 
 /// One way to be wrong.
@@ -41,8 +46,20 @@ pub enum Change {
     Config(fn(&mut Value)),
     /// The document that state prints.
     State(fn(&mut Value)),
-    /// This verb says that it succeeded, whatever happened.
+    /// The bundle in this folder, before create; config.json is written back.
+    Bundle(fn(&Path, &mut Value)),
+    /// create of such a configuration is an error.
+    Chokes(fn(&Value) -> bool),
+    /// These verbs (with spaces between) say that they succeeded, whatever happened.
     Succeeds(&'static str),
+    /// This verb is an error and does nothing.
+    Refuses(&'static str),
+    /// This is done before the verb, knowing the state of the container.
+    Before(&'static str, fn(&Value) -> Result<()>),
+    /// This is done when a create has failed, knowing its configuration.
+    Failed(fn(&Value) -> Result<()>),
+    /// The container gets one more descriptor.
+    Leaks,
     /// This verb is called with one more word behind it.
     Adds(&'static str, &'static str),
     /// After this verb another one is called with the same id.

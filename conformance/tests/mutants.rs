@@ -94,6 +94,9 @@ fn every_mutant_of_an_image_tool_is_caught() {
     let mutants = mutant::image::all().map(|mutant| (mutant.name, mutant.caught_by));
     let suite =
         |name: &str| -> &'static Case<Desk> { cases::image::all().find(|case| case.name == name).unwrap() };
-    let rows = rows(mutants, suite, &Expected::of(&good.version().unwrap()).unwrap());
+    let mut rows = rows(mutants, suite, &Expected::of(&good.version().unwrap()).unwrap());
+    // nothing here depends on the machine: a slow one tries every so-manieth
+    let stride = std::env::var("MOCKER_STRIDE").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    rows = rows.into_iter().step_by(stride).collect();
     try_all(&rows, &|case| case.run(&good, LIMIT), &|mutant, case| case.run(&bad(mutant), LIMIT), ours);
 }

@@ -104,3 +104,33 @@ fn privileged_tools_tells_failures_from_what_cannot_pass() {
     assert!(!output.status.success());
     assert!(!dir.path().join("inside").try_exists().unwrap(), "its mount has landed on the machine");
 }
+
+#[test]
+fn compare_puts_the_reports_of_two_tools_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = |tool: &str, verdict: &str| {
+        let case = format!(
+            r#"{{"name":"a.b","at":"x.md#y","must":"It MUST.","verdict":"{verdict}","detail":"","milliseconds":1}}"#
+        );
+        let path = dir.path().join(tool);
+        std::fs::write(&path, format!(r#"{{"tool":"{tool} 1","machine":"here","cases":[{case}]}}"#)).unwrap();
+        path.display().to_string()
+    };
+    let (one, two) = (report("one", "pass"), report("two", "fail"));
+    let output = conformance(&["compare", "--report", &one, "--report", &two]);
+    let text = stdout(&output);
+    assert!(text.starts_with("1 = one 1 (here)\n2 = two 1 (here)\n"), "{text}");
+    assert!(text.contains("a.b       pass     fail\n"), "{text}");
+    assert!(output.status.success());
+    let page = stdout(&conformance(&["compare", "--markdown", "--report", &one, "--report", &two]));
+    assert!(page.contains("| `a.b` | yes | **no** |"), "{page}");
+}
+
+#[test]
+fn an_image_tool_that_unpacks_nothing_is_told_so_at_once() {
+    let output = conformance(&["run", "--image-tool", "/bin/true"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(words.starts_with("conformance: /bin/true does not unpack the simplest image"), "{words}");
+    assert_eq!(conformance(&["run"]).status.code(), Some(2));
+}

@@ -174,15 +174,15 @@ impl Tool {
     }
 
     pub(super) fn unpack(&self, source: &str, bundle: &Path, ask: &Ask, desk: &Desk) -> Result<Outcome> {
-        self.each(self.table.unpack, source, &bundle.display().to_string(), ask, desk)
+        self.each(self.table.unpack, (source, &bundle.display().to_string()), ask, desk)
     }
 
     pub(super) fn copy(&self, source: &str, destination: &str, ask: &Ask, desk: &Desk) -> Result<Outcome> {
-        self.each(self.table.copy, source, destination, ask, desk)
+        self.each(self.table.copy, (source, destination), ask, desk)
     }
 
     pub(super) fn tags(&self, repository: &str, desk: &Desk) -> Result<Vec<String>> {
-        let outcome = self.each(&[self.table.tags], repository, "", &Ask::default(), desk)?;
+        let outcome = self.each(&[self.table.tags], (repository, ""), &Ask::default(), desk)?;
         let told = outcome.success().context("list tags")?.json()?;
         let list = if told.is_array() { told } else { told["Tags"].clone() };
         let list = list.as_array().cloned().context("no list of tags")?;
@@ -190,14 +190,14 @@ impl Tool {
     }
 
     pub(super) fn manifest(&self, source: &str, desk: &Desk) -> Result<String> {
-        let outcome = self.each(&[self.table.manifest], source, "", &Ask::default(), desk)?;
+        let outcome = self.each(&[self.table.manifest], (source, ""), &Ask::default(), desk)?;
         Ok(outcome.success().context("print the manifest")?.stdout)
     }
 
-    /// The commands of a verb until one fails; what the last one left.
-    fn each(&self, commands: &[Words], from: &str, to: &str, ask: &Ask, desk: &Desk) -> Result<Outcome> {
+    /// The commands of a verb until one fails, from source to destination; what the last one left.
+    fn each(&self, commands: &[Words], way: (&str, &str), ask: &Ask, desk: &Desk) -> Result<Outcome> {
         for (n, words) in commands.iter().enumerate() {
-            let words = self.fill(words, from, to, ask, desk);
+            let words = self.fill(words, way, ask, desk);
             let outcome = self.call(&words, desk)?;
             if !outcome.status.success() || n + 1 == commands.len() {
                 return Ok(outcome);
@@ -222,7 +222,7 @@ impl Tool {
         run(&mut command, desk.left(), &streams)
     }
 
-    fn fill(&self, words: Words, from: &str, to: &str, ask: &Ask, desk: &Desk) -> Vec<String> {
+    fn fill(&self, words: Words, (from, to): (&str, &str), ask: &Ask, desk: &Desk) -> Vec<String> {
         let platform = ask.platform.clone().unwrap_or_else(Platform::host);
         let (tool, work) = (self.name(), desk.dir().display().to_string());
         let plain = |word: &str| {

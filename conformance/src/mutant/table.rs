@@ -41,6 +41,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forgets-create-runtime",
         caught_by: &[
+            "hooks.failing-create-runtime-fails-create",
             "hooks.create-runtime-runs",
             "hooks.missing-program-is-an-error",
             "hooks.too-slow-one-is-aborted",
@@ -49,7 +50,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-create-container",
-        caught_by: &["hooks.create-container-runs", "hooks.run-in-the-container-namespace"],
+        caught_by: &[
+            "hooks.failing-create-container-fails-create",
+            "hooks.create-container-runs",
+            "hooks.run-in-the-container-namespace",
+        ],
         change: Change::Config(|config| bundle::remove(config, "/hooks/createContainer")),
     },
     Mutant {
@@ -67,7 +72,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "forgets-poststop",
-        caught_by: &["hooks.poststop-runs-before-delete-returns"],
+        caught_by: &[
+            "hooks.poststop-runs-after-a-failed-create",
+            "hooks.run-in-the-order-of-the-lifecycle",
+            "hooks.poststop-runs-before-delete-returns",
+        ],
         change: Change::Config(|config| bundle::remove(config, "/hooks/poststop")),
     },
     Mutant {
@@ -82,7 +91,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "turns-the-hooks-around",
-        caught_by: &["hooks.of-one-kind-run-in-the-listed-order"],
+        caught_by: &["hooks.failing-one-ends-the-list", "hooks.of-one-kind-run-in-the-listed-order"],
         change: Change::Config(|config| reverse(config, "/hooks/createRuntime")),
     },
     Mutant {
@@ -179,12 +188,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "turns-the-mounts-around",
-        caught_by: &["mounts.later-one-covers-an-earlier-one"],
+        caught_by: &["mounts.are-made-in-the-listed-order", "mounts.later-one-covers-an-earlier-one"],
         change: Change::Config(|config| reverse_tail(config, "/mounts", 6)),
     },
     Mutant {
         name: "mounts-without-options",
         caught_by: &[
+            "mounts.propagation-options-are-set",
             "mounts.flags-are-set",
             "mounts.tmpfs-options-reach-the-file-system",
             "mounts.later-options-win",
@@ -221,6 +231,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "forgets-the-limits",
         caught_by: &[
+            "cgroup.cpu-v1",
+            "cgroup.cpu-v2",
+            "cgroup.cpuset",
+            "cgroup.unified-v2",
             "cgroup.pids-limit-v1",
             "cgroup.pids-limit-v2",
             "cgroup.memory-limit-v1",
@@ -317,6 +331,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "creates-in-silence",
         caught_by: &[
+            "create.invalid-id-is-an-error",
+            "create.broken-json-is-an-error",
+            "create.oci-version-is-semver",
+            "process.duplicate-rlimit-is-an-error",
+            "process.terminal-wants-a-socket-from-create",
+            "namespaces.duplicates-are-an-error",
+            "namespaces.user-without-mappings-is-an-error",
+            "propagation.unknown-value-is-an-error",
+            "mounts.bind-without-source-is-an-error",
+            "mounts.unknown-file-system-is-an-error",
+            "devices.another-file-in-the-place-is-an-error",
+            "devices.unknown-type-is-an-error",
+            "cgroup.unified-without-its-controller-is-an-error",
+            "cgroup.impossible-limit-is-an-error",
+            "hooks.relative-path-is-an-error",
             "create.existing-id-is-an-error",
             "create.missing-rootfs-is-an-error",
             "create.bundle-without-config-is-an-error",

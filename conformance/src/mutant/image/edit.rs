@@ -32,7 +32,8 @@ fn is_file(path: &Path) -> bool {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    Ok(if is_dir(path) { fs::remove_dir_all(path)? } else { fs::remove_file(path)? })
+    let removed = if is_dir(path) { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    Ok(removed?)
 }
 
 /// A file of each of these names in every folder that has none.
@@ -159,7 +160,8 @@ pub(super) fn leave_old_kind(root: &Path) -> Result<()> {
     let it = root.join("it");
     let was_dir = is_dir(&it);
     remove(&it)?;
-    Ok(if was_dir { fs::write(it, "")? } else { fs::create_dir(it)? })
+    let made = if was_dir { fs::write(it, "") } else { fs::create_dir(it) };
+    Ok(made?)
 }
 
 pub(super) fn write_through_links(root: &Path) -> Result<()> {
