@@ -120,7 +120,7 @@ fn compare_puts_the_reports_of_two_tools_side_by_side() {
     let output = conformance(&["compare", "--report", &one, "--report", &two]);
     let text = stdout(&output);
     assert!(text.starts_with("1 = one 1 (here)\n2 = two 1 (here)\n"), "{text}");
-    assert!(text.contains("a.b       pass     fail\n"), "{text}");
+    assert!(text.contains("a.b  pass     fail\n"), "{text}");
     assert!(output.status.success());
     let page = stdout(&conformance(&["compare", "--markdown", "--report", &one, "--report", &two]));
     assert!(page.contains("| `a.b` | yes | **no** |"), "{page}");

@@ -16,7 +16,7 @@ mod wire;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -111,16 +111,14 @@ impl Call {
         self.words.last().map_or("", String::as_str)
     }
 
-    fn output(&self) -> Result<std::process::Output> {
-        Command::new(&self.tool).args(&self.words).output().with_context(|| format!("run {}", self.tool))
+    fn output(&self, errors: Stdio) -> Result<Output> {
+        let mut command = Command::new(&self.tool);
+        command.args(&self.words).stderr(errors).output().with_context(|| format!("run {}", self.tool))
     }
 
     /// As the good tool does it, with its words.
     fn run(&self, out: &mut dyn Write) -> Result<ExitCode> {
-        let output = self.output()?;
-        out.write_all(&output.stdout)?;
-        tell(&output.stderr);
-        Ok(if output.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        self.print(str::to_owned, out)
     }
 
     fn with(mut self, edit: &fn(&mut Vec<String>)) -> Self {
@@ -140,7 +138,7 @@ impl Call {
     }
 
     fn swallow(&self, words: &[&str], out: &mut dyn Write) -> Result<ExitCode> {
-        let output = self.output()?;
+        let output = self.output(Stdio::piped())?;
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         let silent = !output.status.success() && words.iter().any(|word| told.contains(word));
         match self.verb() {
@@ -150,16 +148,15 @@ impl Call {
                 std::fs::write(bundle.join("config.json"), "{}")?;
             }
             "tags" if silent => out.write_all(b"[]")?,
-            _ => out.write_all(&output.stdout)?,
+            _ if silent || output.status.success() => out.write_all(&output.stdout)?,
+            _ => bail!("{told}"),
         }
-        tell(&output.stderr);
-        Ok(if silent || output.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(ExitCode::SUCCESS)
     }
 
     fn print(&self, edit: fn(&str) -> String, out: &mut dyn Write) -> Result<ExitCode> {
-        let output = self.output()?;
+        let output = self.output(Stdio::inherit())?;
         out.write_all(edit(&String::from_utf8_lossy(&output.stdout)).as_bytes())?;
-        tell(&output.stderr);
         Ok(if output.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -180,12 +177,6 @@ impl Call {
             _ => Ok(()),
         }
     }
-}
-
-/// What the good tool said goes to whoever reads this one's error stream.
-fn tell(words: &[u8]) {
-    // a reader who has hung up is no error
-    std::io::stderr().write_all(words).ok();
 }
 
 /// `127.0.0.1:PORT` in a word.
