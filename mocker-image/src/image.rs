@@ -303,7 +303,10 @@ impl Config {
         let document: ImageConfiguration = json(bytes)?;
         let kind = document.rootfs().typ();
         if kind != "layers" {
-            return Err(Error::new(Kind::Unsupported, format!("the config's rootfs is of type {kind:?}, not layers")));
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("the config's rootfs is of type {kind:?}, not layers"),
+            ));
         }
         let parsed =
             document.rootfs().diff_ids().iter().map(|id| id.parse()).collect::<Result<Vec<Digest>>>();
