@@ -6,7 +6,7 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::sample::{large, noise, serving, small};
+use common::sample::{large, noise, serving};
 use common::{PROGRAM, Place, tree};
 use conformance::fixture::{Image, Layer};
 use conformance::host::{Need, skip, wait_until};
@@ -128,30 +128,4 @@ fn a_terminal_shows_how_far_it_is_and_nobody_else_is_told() {
     std::fs::remove_dir_all(place.store()).unwrap();
     let outcome = place.pull(&registry.reference("app", "v1"));
     assert!(outcome.stderr.starts_with("pulled ") && !outcome.stderr.contains('\x1b'), "{}", outcome.stderr);
-}
-
-#[test]
-fn bash_completes_the_names_of_images() {
-    if skip("bash_completes_the_names_of_images", Need::Program("bash")) {
-        return;
-    }
-    let (registry, place) = (serving(&small().build().unwrap()), Place::new());
-    place.pull(&registry.reference("app", "v1")).ok();
-    place.run(&["tag", &registry.reference("app", "v1"), "q.io/app:v2"]).ok();
-    assert_eq!(place.run(&["completion", "--names"]).ok().lines().count(), 2);
-    let complete = |line: &str, words: &str, at: usize| {
-        let script = format!(
-            "mocker-image() {{ '{PROGRAM}' --root '{}' \"$@\"; }}; source <(mocker-image completion bash)
-             COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=({words}); COMP_CWORD={at}
-             _mocker_image_names mocker-image; printf '%s\n' \"${{COMPREPLY[@]}}\"",
-            place.store().display()
-        );
-        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    assert!(complete("mocker-image unpack q", "mocker-image unpack q", 2).contains("q.io/app:v2\n"));
-    // bash breaks words at colons: what stands before the last one is not said again.
-    let rest = complete("mocker-image unpack q.io/app:v", "mocker-image unpack q.io/app : v", 4);
-    assert!(rest.lines().any(|name| name == "v2"), "{rest}");
-    assert!(!complete("mocker-image unp", "mocker-image unp", 1).contains("q.io"));
 }

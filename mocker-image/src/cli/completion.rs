@@ -43,7 +43,11 @@ fn names(global: &Global) -> Result<String> {
 /// The script of a shell, which also offers what is in the store.
 fn with_names(shell: Shell, script: &str) -> String {
     match shell {
-        Shell::Bash => format!("{script}{BASH}"),
+        Shell::Bash => {
+            // Whatever the generator calls its function.
+            let (function, _) = script.split_once("()").unwrap_or(("_mocker-image", ""));
+            format!("{script}{}", BASH.replace("COMMANDS", function))
+        }
         Shell::Fish => {
             let all = Cli::command();
             let takes = |c: &&clap::Command| {
@@ -56,8 +60,10 @@ fn with_names(shell: Shell, script: &str) -> String {
             )
         }
         Shell::Zsh => {
-            let line = |line: &str| match line.trim_start().starts_with("':") || line.contains("'*::") {
-                true => line.replace(":_default'", ":_mocker_image_names'"),
+            // Two colons would have the words before the first of many be forgotten, and that one be offered nothing.
+            let many = |line: &str| line.replacen("'*::", "'*:", 1);
+            let line = |line: &str| match line.starts_with("':") || line.starts_with("'*::") {
+                true => many(line).replace(":_default'", ":_mocker_image_names'"),
                 false => line.to_owned(),
             };
             let (first, rest) = script.split_once('\n').unwrap_or((script, ""));
@@ -71,7 +77,7 @@ fn with_names(shell: Shell, script: &str) -> String {
 /// Colons break words in bash, and names are full of them: what stands before the last one is there already.
 const BASH: &str = r#"
 _mocker_image_names() {
-    _mocker-image "$@"
+    COMMANDS "$@"
     local line="${COMP_LINE:0:COMP_POINT}" name
     local word="${line##* }"
     [ "$COMP_CWORD" -gt 1 ] && [[ $word != -* ]] || return 0
