@@ -74,6 +74,9 @@ struct Global {
     /// What a layer or an archive may unpack to, in bytes [default: 1 GiB, and 200 times its own size]
     #[arg(long, global = true, value_name = "BYTES")]
     max_unpacked: Option<std::num::NonZeroU64>,
+    /// How often a request is repeated that may go well later [default: 4]
+    #[arg(long, global = true, value_name = "TIMES")]
+    retry_times: Option<u32>,
     /// Print results as JSON
     #[arg(long, global = true)]
     json: bool,
@@ -122,6 +125,7 @@ enum Command {
     /// Pull an image into the store
     Pull(pull::Pull),
     /// Copy an image from any place to any other
+    #[command(visible_alias = "cp")]
     Copy(copy::Copy),
     /// Push an image of the store to a registry, or to any other place
     Push(push::Push),
@@ -168,6 +172,7 @@ enum Command {
     /// Print the digest of a manifest in a file
     ManifestDigest(digest::ManifestDigest),
     /// Find repositories: a registry's catalogue, or Docker Hub's search
+    #[command(visible_alias = "catalog")]
     Search(search::Search),
     /// Copy all tags of a repository, or all images of a folder
     Sync(Box<sync::Sync>),
@@ -175,12 +180,13 @@ enum Command {
     Completion(completion::Completion),
     /// Write the manual pages
     Man(completion::Man),
-    /// List the tags of a repository at its registry
+    /// List the tags of a repository at its registry, or the names in a layout or an archive
+    #[command(visible_aliases = ["list-tags", "ls"])]
     Tags(tags::Tags),
-    /// Give an image of the store one more name
+    /// Give an image one more name: in the store, at its registry, or in a layout
     Tag(tag::Tag),
     /// Remove images from the store
-    #[command(visible_aliases = ["rmi", "rm"])]
+    #[command(visible_aliases = ["rmi", "rm", "delete"])]
     Remove(remove::Remove),
     /// Free what no image of the store needs
     Gc(gc::Gc),
@@ -214,6 +220,9 @@ pub fn main() -> ExitCode {
     }
     if let Some(most) = cli.global.max_unpacked {
         crate::layer::unpacked::allow(most.get());
+    }
+    if let Some(times) = cli.global.retry_times {
+        crate::registry::retry::allow(times);
     }
     let done = match &cli.command {
         Command::Pull(pull) => pull.run(&cli.global),

@@ -248,6 +248,46 @@ fn the_peers_read_what_is_written_and_write_what_is_read() {
 }
 
 #[test]
+fn an_image_gets_more_names_where_it_is_and_they_are_listed() {
+    let registry = serving(&image().build().unwrap());
+    let (place, from) = (Place::new(), format!("docker://{}", registry.reference("app", "v1")));
+    let at = |transport: &str, name: &str| format!("{transport}:{}", place.path(name).display());
+    let layout = at("oci", "layout");
+    copy(&place, &from, &format!("{layout}:v1"));
+    place.run(&["tag", &format!("{layout}:v1"), "v2"]).ok();
+    place.run(&["tag", &from, "v2"]).ok();
+    copy(&place, &format!("{layout}:v2"), &format!("{}:v3", at("oci-archive", "o.tar")));
+    copy(&place, &from, &format!("{}:q.io/a:b", at("docker-archive", "d.tar")));
+    for (where_to, names) in [
+        (layout.clone(), "v1\nv2\n"),
+        (registry.reference("app", "v1"), "v1\nv2\n"),
+        (at("oci-archive", "o.tar"), "v3\n"),
+        (at("docker-archive", "d.tar"), "q.io/a:b\n"),
+    ] {
+        assert_eq!(place.run(&["tags", &where_to]).ok(), names, "{where_to}");
+    }
+    let digest = |from: &str| place.run(&["digest", from]).ok();
+    assert_eq!(digest(&format!("{layout}:v2")), digest(&from));
+    assert_eq!(digest(&from.replace(":v1", ":v2")), digest(&from));
+    // From any place it is pushed, and to a registry it is asked where.
+    let to = registry.reference("pushed", "v1");
+    place.run(&["push", &format!("{layout}:v1"), &to]).ok();
+    assert_eq!(digest(&format!("docker://{to}")), digest(&from));
+    let error = place.run(&["push", &format!("{layout}:v1")]).error();
+    assert!(error.ends_with("layout:v1: say where to"), "{error}");
+    let outcome = place.run(&["pull", &format!("{layout}:v1")]);
+    let said = "registries are pulled from; `mocker-image copy oci:";
+    assert!(outcome.code == Some(2) && outcome.stderr.contains(said), "{}", outcome.stderr);
+    let error = place.run(&["tag", &at("dir", "d"), "v2"]).error();
+    assert!(error.ends_with("an image has no more names there"), "{error}");
+    // A bare name is a registry's for a copy; where the store has it, that is said.
+    copy(&place, &from, "store:q.invalid/a:b");
+    let outcome = place.run(&["copy", "q.invalid/a:b", &at("dir", "d")]);
+    let hint = "hint: the store has an image of this name: store:q.invalid/a:b";
+    assert!(outcome.code == Some(1) && outcome.stderr.contains(hint), "{}", outcome.stderr);
+}
+
+#[test]
 fn what_stands_at_a_registry_is_deleted_there() {
     let test = "what_stands_at_a_registry_is_deleted_there";
     if skip(test, Need::Program("docker-registry")) {

@@ -29,6 +29,11 @@ impl Archive {
         Self { path: path.to_owned(), name: name.map(str::to_owned), tar: OnceLock::new() }
     }
 
+    /// All names with what they stand for; an image without one has none.
+    pub fn entries(&self) -> Result<Vec<(Option<String>, Descriptor)>> {
+        layout::entries(&image::json(&self.tar()?.document("index.json")?)?)
+    }
+
     fn tar(&self) -> Result<&Tar> {
         if let Some(tar) = self.tar.get() {
             return Ok(tar);

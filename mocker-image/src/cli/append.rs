@@ -27,7 +27,7 @@ use crate::place::Place;
 #[derive(Debug, clap::Args)]
 struct Changed {
     /// The image: a name in the store, or a place, see `copy`
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, alias = "base", short_alias = 'b', value_name = "IMAGE")]
     image: Place,
     /// What the new image is to be [default: IMAGE]
     #[arg(long, short, value_name = "IMAGE")]
@@ -83,8 +83,11 @@ fn layer(file: &Path, packing: Packing) -> Result<pack::Packed> {
 #[derive(Debug, clap::Args)]
 pub(super) struct Append {
     /// Archives, packed or not, the lowest layer first
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present = "more")]
     files: Vec<PathBuf>,
+    /// The same, crane's way
+    #[arg(long = "new_layer", short = 'f', value_name = "FILE", hide = true)]
+    more: Vec<PathBuf>,
     #[command(flatten)]
     changed: Changed,
 }
@@ -92,7 +95,8 @@ pub(super) struct Append {
 impl Append {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
-        let layers = |packing| self.files.iter().map(|file| layer(file, packing)).collect();
+        let files = || self.files.iter().chain(&self.more);
+        let layers = |packing| files().map(|file| layer(file, packing)).collect();
         self.changed
             .with(global, "append", layers)
             .while_doing(|| format!("append to {}", self.changed.image))

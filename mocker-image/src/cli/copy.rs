@@ -30,8 +30,14 @@ impl Copy {
     pub(super) fn run(&self, global: &Global) -> Result<()> {
         interrupt::watch()?;
         let ends = Ends { common: &self.common, source: Some(&self.from), destination: Some(&self.to) };
-        let copied = transfer(global, &ends, &self.way, &self.source, &self.destination)
-            .while_doing(|| format!("copy {} to {}", self.source, self.destination))?;
+        let copied = transfer(global, &ends, &self.way, &self.source, &self.destination);
+        let hinted = copied.map_err(|e| match &self.source {
+            Place::Registry(reference, false) if global.has(reference).unwrap_or(false) => {
+                e.hint(format!("the store has an image of this name: store:{reference}"))
+            }
+            _ => e,
+        });
+        let copied = hinted.while_doing(|| format!("copy {} to {}", self.source, self.destination))?;
         report(global, &self.way, &copied)
     }
 }

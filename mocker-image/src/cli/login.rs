@@ -24,6 +24,9 @@ pub(super) struct Login {
     /// The user; asked for at the terminal if it is not given
     #[arg(long, short, value_name = "USER")]
     username: Option<String>,
+    /// The password itself, for all users of the machine to see: better --password-stdin
+    #[arg(long, short, value_name = "PASSWORD", requires = "username", conflicts_with = "password_stdin")]
+    password: Option<String>,
     /// Read the password from standard input
     #[arg(long, requires = "username")]
     password_stdin: bool,
@@ -45,6 +48,7 @@ impl Login {
     fn login(&self) -> Result<(String, String)> {
         let (user, password) = match (self.password_stdin, self.username.clone()) {
             (true, Some(user)) => (user, password_from_stdin()?),
+            (_, Some(user)) if self.password.is_some() => (user, self.password.clone().unwrap_or_default()),
             (_, user) => at_the_terminal(user)?,
         };
         if user.is_empty() || user.contains(':') {

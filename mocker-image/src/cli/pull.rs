@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::sign::Signed;
 use super::{Global, Remote};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::image::pull::{self, Freshness, Which};
 use crate::interrupt;
 use crate::place::Place;
@@ -13,12 +13,22 @@ use crate::reference::Reference;
 #[derive(Debug, clap::Args)]
 pub(super) struct Pull {
     /// The image: `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", value_parser = at_registry)]
     reference: Reference,
     #[command(flatten)]
     signed: Signed,
     #[command(flatten)]
     remote: Remote,
+}
+
+/// The name of an image at its registry.
+fn at_registry(text: &str) -> Result<Reference> {
+    match text.parse()? {
+        Place::Registry(reference, _) => Ok(reference),
+        place => Err(Error::invalid(format!(
+            "registries are pulled from; `mocker-image copy {place} store:NAME` takes this one"
+        ))),
+    }
 }
 
 impl Pull {

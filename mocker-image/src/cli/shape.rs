@@ -162,10 +162,10 @@ pub(super) struct Rebase {
     #[arg(value_name = "IMAGE")]
     image: Place,
     /// The image that it was made from
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, alias = "old_base", value_name = "IMAGE")]
     old_base: Place,
     /// The image that its own layers are put on
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, alias = "new_base", value_name = "IMAGE")]
     new_base: Place,
     /// What the new image is to be [default: IMAGE]
     #[arg(long, short, value_name = "IMAGE")]

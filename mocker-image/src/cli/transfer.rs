@@ -28,6 +28,14 @@ macro_rules! end {
             #[arg(id = concat!($prefix, "creds"), long = concat!($prefix, "creds"), alias = $alias, value_name = "USER:PASSWORD",
                   value_parser = credentials)]
             creds: Option<(String, String)>,
+            /// The same, skopeo's other way
+            #[arg(id = concat!($prefix, "username"), long = concat!($prefix, "username"), value_name = "USER", hide = true,
+                  requires = concat!($prefix, "password"), conflicts_with = concat!($prefix, "creds"))]
+            username: Option<String>,
+            /// With the user
+            #[arg(id = concat!($prefix, "password"), long = concat!($prefix, "password"), value_name = "PASSWORD",
+                  hide = true, requires = concat!($prefix, "username"))]
+            password: Option<String>,
             #[doc = concat!("Say nobody's name to the ", $what)]
             #[arg(id = concat!($prefix, "no-creds"), long = concat!($prefix, "no-creds"))]
             no_creds: bool,
@@ -55,7 +63,7 @@ macro_rules! end {
             /// How that registry is spoken to.
             pub(super) fn settings(&self, common: &Common) -> Settings {
                 Settings {
-                    credentials: self.creds.clone(),
+                    credentials: self.creds.clone().or_else(|| self.username.clone().zip(self.password.clone())),
                     anonymous: self.no_creds,
                     token: self.token.clone(),
                     authfile: self.authfile.clone().or_else(|| common.authfile.clone()),

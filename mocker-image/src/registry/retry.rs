@@ -4,6 +4,7 @@
 //! is busy (429) or unwell (500, 502, 503, 504). The waits double from 200 ms on; a registry that
 //! says in `Retry-After` when it will answer is believed, as long as that is within a minute.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -11,11 +12,18 @@ use reqwest::{Response, StatusCode};
 
 use crate::error::{Error, Kind};
 
-/// How often one request is repeated.
-const RETRIES: u32 = 4;
+/// How often one request is repeated. For the whole program, like its umask.
+static RETRIES: AtomicU32 = AtomicU32::new(4);
+/// The doubling of waits has an end.
+const DOUBLINGS: u32 = 6;
 const FIRST: Duration = Duration::from_millis(200);
 /// Nobody waits longer than this because a registry says so.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lets requests be repeated so often, and no more.
+pub(crate) fn allow(times: u32) {
+    RETRIES.store(times, Ordering::Relaxed);
+}
 
 /// The waits between the tries of one request.
 #[derive(Debug, Default)]
@@ -26,12 +34,12 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// How long to wait before the next try; `None` if there were enough of them.
     pub(crate) fn next(&mut self) -> Option<Duration> {
-        let wait = FIRST * 2_u32.pow(self.tries.min(RETRIES));
+        let wait = FIRST * 2_u32.pow(self.tries.min(DOUBLINGS));
         self.tries += 1;
         // A crowd that was sent away together must not come back together.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let spread = wait / 4 * (now.subsec_micros() % 256) / 256;
-        (self.tries <= RETRIES).then_some(wait + spread)
+        (self.tries <= RETRIES.load(Ordering::Relaxed)).then_some(wait + spread)
     }
 
     /// The wait after an answer; `None` if it is final.
