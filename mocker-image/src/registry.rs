@@ -176,7 +176,7 @@ impl Registry {
         headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
         let url = format!("/v2/{}/manifests/{selector}", self.path());
         let response = self.client().send(&Method::GET, &url, &headers).await?;
-        let response = self.expect(response, || missing_manifest(selector)).await?;
+        let response = self.expect(response, || self.missing(selector)).await.map_err(|e| self.hinted(e))?;
         let header =
             |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let media_type = header(CONTENT_TYPE.as_str()).unwrap_or_default();
@@ -195,7 +195,9 @@ impl Registry {
         }
         let url = format!("/v2/{}/blobs/{digest}", self.path());
         let response = self.client().send(&Method::GET, &url, &headers).await?;
-        self.expect(response, || format!("the registry has no blob {digest}, which the image needs")).await
+        let missing =
+            || format!("the registry {} has no blob {digest}, which the image needs", self.client().host());
+        self.expect(response, missing).await
     }
 
     /// Turns an answer that is none into the sentence for it.
@@ -212,18 +214,21 @@ impl Registry {
         let host = self.client().host();
         let e = match (status, problem.code.as_str()) {
             (StatusCode::NOT_FOUND, "NAME_UNKNOWN") => {
-                Error::new(Kind::NotFound, format!("the registry {host} has no repository {}", self.path()))
+                let what = format!("the registry {host} has no repository {} ({status})", self.path());
+                Error::new(Kind::NotFound, what).hint(format!(
+                    "list its repositories with `mocker-image search {host}`, where it lets you"
+                ))
             }
-            (StatusCode::NOT_FOUND, _) => Error::new(Kind::NotFound, missing()),
+            (StatusCode::NOT_FOUND, _) => Error::new(Kind::NotFound, format!("{} ({status})", missing())),
             (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => match stranger {
                 Some(other) => {
                     let what = format!("the registry {host} redirects to {other}, which answers {status}");
                     Error::new(Kind::Denied, what)
                 }
-                None => self.client().denied()?,
+                None => self.client().denied(status)?,
             },
             (StatusCode::TOO_MANY_REQUESTS, _) => {
-                let what = format!("the registry {host} takes no more requests for now");
+                let what = format!("the registry {host} takes no more requests for now ({status})");
                 let e = Error::new(Kind::Unreachable, what);
                 match later {
                     Some(wait) => e.hint(format!("it says to come back in {} seconds", wait.as_secs())),
@@ -237,6 +242,23 @@ impl Registry {
             }
         };
         Err(e)
+    }
+
+    /// What to say where there is no such manifest.
+    fn missing(&self, selector: &str) -> String {
+        let (host, path) = (self.client().host(), self.path());
+        match selector.contains(':') {
+            true => format!("the registry {host} has no manifest {selector} in {path}"),
+            false => format!("the registry {host} has no tag {selector:?} in {path}"),
+        }
+    }
+
+    /// An image that is not there may be by another tag.
+    fn hinted(&self, e: Error) -> Error {
+        match e.kind() {
+            Kind::NotFound => e.hint(format!("list its tags with `mocker-image tags {}`", self.name)),
+            _ => e,
+        }
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>> {
@@ -270,13 +292,6 @@ pub fn starts_at(response: &Response, asked: u64) -> u64 {
     match response.status() {
         StatusCode::PARTIAL_CONTENT => asked,
         _ => 0,
-    }
-}
-
-fn missing_manifest(selector: &str) -> String {
-    match selector.contains(':') {
-        true => format!("the registry has no manifest {selector}"),
-        false => format!("the registry has no tag {selector:?}"),
     }
 }
 

@@ -120,6 +120,25 @@ fn layers_are_packed_as_is_wished_and_the_tree_stays() {
 }
 
 #[test]
+fn a_level_that_a_format_does_not_have_is_refused() {
+    let (place, to) = (Place::new(), format!("dir:{}", Place::new().path("d").display()));
+    for (words, why) in [
+        (
+            &["--compress-format", "gzip", "--compress-level", "10"][..],
+            "gzip packs at the levels 0 to 9, not at 10",
+        ),
+        (
+            &["--compress-format", "zstd", "--compress-level", "0"],
+            "zstd packs at the levels 1 to 22, not at 0",
+        ),
+        (&["--compress-level", "3"], "a level says how hard to pack, but nothing is packed anew"),
+    ] {
+        let error = place.run(&[&["copy", "dir:nowhere", &to], words].concat()).error();
+        assert!(error.ends_with(why), "{error}");
+    }
+}
+
+#[test]
 fn an_index_is_copied_whole_or_one_of_it() {
     let arm = Image::new().layer(&Layer::new().file("arm", "arm")).platform(Platform::linux("arm64"));
     let arm = arm.build().unwrap();

@@ -48,11 +48,15 @@ fn credentials_and_tls_words_are_each_ends_own() {
     let (source, destination) = (from.reference("app", "v1"), to.reference("a", "b"));
     let words = ["copy", "--src-creds", "me:one", "--dest-creds", "you:two", &source, &destination];
     place.run(&words).ok();
+    let skopeos = ["copy", "--src-username", "me", "--src-password", "one", "--dest-creds", "you:two"];
+    place.run(&[&skopeos[..], &[&source, &destination]].concat()).ok();
     let error =
         place.run(&["copy", "--src-creds", "me:one", "--dest-no-creds", &source, &destination]).error();
     assert!(error.contains("wants credentials"), "{error}");
-    let error = place.run(&["copy", "--encryption-key", "k", &source, &destination]).error();
-    assert!(error.ends_with("images are neither encrypted nor decrypted here"), "{error}");
+    for word in ["--encryption-key", "--encrypt-layer", "--decryption-key"] {
+        let error = place.run(&["copy", word, "k", &source, &destination]).error();
+        assert!(error.ends_with("images are neither encrypted nor decrypted here"), "{error}");
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Scene {
 
     /// The refusal of a registry that does not know who asks.
     fn wants(&self) -> String {
-        format!("the registry {} wants credentials for group/app", self.registry.address())
+        format!("the registry {} wants credentials for group/app (401 Unauthorized)", self.registry.address())
     }
 
     fn write(&self, file: &Path, text: impl ToString) {
@@ -116,8 +116,10 @@ fn every_usual_file_is_looked_into_and_the_first_that_knows_wins() {
         scene.file(&path, &address, "user:secret");
         scene.pull().ok();
         scene.file(&path, &address, "other:wrong");
-        let want =
-            format!("the registry {address} refuses the credentials of \"other\" in {}", path.display());
+        let want = format!(
+            "the registry {address} refuses the credentials of \"other\" in {} (401 Unauthorized)",
+            path.display()
+        );
         let error = scene.pull().error();
         assert!(error.ends_with(&want), "{error}");
     }
@@ -268,7 +270,9 @@ fn a_login_is_kept_for_us_alone_beside_all_other_entries_until_the_logout() {
     let file = scene.session();
     scene.write(&file, json!({ "auths": { "q.io": { "auth": "eDp5" } }, "psFormat": "x" }));
     let error = scene.login("wrong", &[]).error();
-    let want = format!("log in to {address}: the registry {address} refuses the credentials of \"user\"");
+    let want = format!(
+        "log in to {address}: the registry {address} refuses the credentials of \"user\" (401 Unauthorized)"
+    );
     assert_eq!(error, want);
     assert_eq!(read(&file)["auths"].as_object().unwrap().len(), 1);
     let outcome = scene.login("secret", &[]);
@@ -284,6 +288,8 @@ fn a_login_is_kept_for_us_alone_beside_all_other_entries_until_the_logout() {
     assert!(scene.pull().error().ends_with(&scene.wants()));
     let error = scene.run(&["logout", &address]).error();
     assert_eq!(error, format!("log out of {address}: {} knows nobody at {address}", file.display()));
+    scene.run(&["login", "-u", "user", "-p", "secret", &address]).ok();
+    scene.pull().ok();
     scene.run(&["logout", "--all"]).ok();
     assert_eq!(read(&file), json!({ "auths": {}, "psFormat": "x" }));
     assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);

@@ -84,11 +84,16 @@ fn an_image_that_is_not_there_is_named() {
     let registry = serving(&image().build().unwrap());
     let (address, reference) = (registry.address(), registry.reference("app", "v9"));
     let error = Place::new().run(&["inspect", &reference]).error();
-    assert_eq!(error, format!("inspect {reference}: the registry has no tag \"v9\""));
+    assert_eq!(
+        error,
+        format!("inspect {reference}: the registry {address} has no tag \"v9\" in app (404 Not Found)")
+    );
     let error = Place::new().run(&["tags", &format!("{address}/none")]).error();
     assert_eq!(
         error,
-        format!("list the tags of {address}/none: the registry {address} has no repository none")
+        format!(
+            "list the tags of {address}/none: the registry {address} has no repository none (404 Not Found)"
+        )
     );
 }
 

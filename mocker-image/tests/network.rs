@@ -143,7 +143,9 @@ fn a_registry_with_tls_is_believed_only_with_its_authority() {
     ))
     .error();
     assert!(
-        error.ends_with(&format!("the registry registry.test:{port} refuses the credentials of \"user\"")),
+        error.ends_with(&format!(
+            "the registry registry.test:{port} refuses the credentials of \"user\" (401 Unauthorized)"
+        )),
         "{error}"
     );
 
@@ -157,7 +159,12 @@ fn a_registry_with_tls_is_believed_only_with_its_authority() {
     };
     let error = script(&login("wrong")).error();
     let host = format!("registry.test:{port}");
-    assert_eq!(error, format!("log in to {host}: the registry {host} refuses the credentials of \"user\""));
+    assert_eq!(
+        error,
+        format!(
+            "log in to {host}: the registry {host} refuses the credentials of \"user\" (401 Unauthorized)"
+        )
+    );
     script(&login("secret")).ok();
     script(&format!("{names} {}", pull(&format!("--authfile {kept} --cert-dir {certs}"), "registry.test")))
         .ok();

@@ -72,9 +72,20 @@ fn unknown_images_tags_and_hosts_are_named() {
     let address = registry.address();
     let place = Place::new();
     let error = place.pull(&format!("{address}/nothing:v1")).error();
-    assert_eq!(error, format!("pull {address}/nothing:v1: the registry {address} has no repository nothing"));
-    let error = place.pull(&format!("{address}/app:v9")).error();
-    assert_eq!(error, format!("pull {address}/app:v9: the registry has no tag \"v9\""));
+    assert_eq!(
+        error,
+        format!(
+            "pull {address}/nothing:v1: the registry {address} has no repository nothing (404 Not Found)"
+        )
+    );
+    let outcome = place.pull(&format!("{address}/app:v9"));
+    let hint = format!("hint: list its tags with `mocker-image tags {address}/app`\n");
+    assert!(outcome.stderr.ends_with(&hint), "{}", outcome.stderr);
+    let error = outcome.error();
+    assert_eq!(
+        error,
+        format!("pull {address}/app:v9: the registry {address} has no tag \"v9\" in app (404 Not Found)")
+    );
     let error = place.pull("127.0.0.1:1/app").error();
     assert_eq!(error, "pull 127.0.0.1:1/app:latest: ask 127.0.0.1:1: Connection refused");
     let error = place.pull("no-such-host.invalid/app").error();
@@ -107,12 +118,14 @@ fn refused_credentials_are_told_and_right_ones_work() {
         let place = Place::new();
         let error = place.pull(&reference).error();
         assert!(
-            error.ends_with(&format!("the registry {address} wants credentials for app")),
+            error.ends_with(&format!("the registry {address} wants credentials for app (401 Unauthorized)")),
             "{lock:?}: {error}"
         );
         let error = place.run(&["pull", "--creds", "user:wrong", &reference]).error();
         assert!(
-            error.ends_with(&format!("the registry {address} refuses the credentials of \"user\"")),
+            error.ends_with(&format!(
+                "the registry {address} refuses the credentials of \"user\" (401 Unauthorized)"
+            )),
             "{error}"
         );
         place.assert_nothing_left();

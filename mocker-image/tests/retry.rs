@@ -50,7 +50,11 @@ fn a_registry_that_stays_busy_or_unwell_is_told_after_a_bounded_number_of_tries(
     let artifact = image();
     let layer = artifact.layer_digests()[0].clone();
     for (part, fault, want) in [
-        ("/manifests/".to_owned(), Fault::status(429), "takes no more requests for now"),
+        (
+            "/manifests/".to_owned(),
+            Fault::status(429),
+            "takes no more requests for now (429 Too Many Requests)",
+        ),
         (
             format!("/blobs/{layer}"),
             Fault::status(503),
@@ -63,6 +67,9 @@ fn a_registry_that_stays_busy_or_unwell_is_told_after_a_bounded_number_of_tries(
         let error = place.pull(&registry.reference("app", "v1")).error();
         assert!(error.ends_with(&format!("the registry {} {want}", registry.address())), "{error}");
         assert_eq!(registry.count("GET", &part), 5, "{part}");
+        registry.forget_requests();
+        place.run(&["--retry-times", "1", "pull", &registry.reference("app", "v1")]).error();
+        assert_eq!(registry.count("GET", &part), 2, "{part}");
         place.assert_nothing_left();
     }
 }
@@ -74,7 +81,9 @@ fn a_registry_that_wants_an_hour_is_not_waited_for() {
     let outcome = Place::new().pull(&registry.reference("app", "v1"));
     assert!(outcome.stderr.contains("hint: it says to come back in 3600 seconds"), "{}", outcome.stderr);
     let address = registry.address();
-    assert!(outcome.error().ends_with(&format!("the registry {address} takes no more requests for now")));
+    assert!(outcome.error().ends_with(&format!(
+        "the registry {address} takes no more requests for now (429 Too Many Requests)"
+    )));
     assert_eq!(registry.count("GET", "/manifests/"), 1);
 }
 

@@ -103,7 +103,7 @@ fn what_cannot_be_tagged_is_told() {
     let scene = Scene::new();
     let none = scene.registry.reference("app", "none");
     let error = scene.run(&["tag", &none, "own:v1"]).error();
-    let want = format!("tag {none} as docker.io/library/own:v1: there is no such image in the store");
+    let want = format!("tag {none} as own:v1: there is no such image in the store");
     assert_eq!(error, want);
     let name = format!("docker.io/library/own@{}", scene.images[0].digest);
     let error = scene.run(&["tag", &scene.one(), &name]).error();

@@ -52,7 +52,7 @@ impl Changed {
         let source = self.remote.source(global, &from)?;
         let image = load(&*source, self.remote.platform.as_ref(), global)?;
         let mut draft = Draft::of(&*source, &image)?;
-        let packing = self.packed.packing();
+        let packing = self.packed.packing()?;
         for layer in layers(packing)? {
             draft.push(layer, packing.compression);
             self.line.add(&mut draft, command, false)?;
@@ -223,7 +223,7 @@ impl Import {
         interrupt::watch()?;
         let step = || format!("import {} as {}", self.file.display(), stored(&self.to));
         let make = || {
-            let (mut draft, packing) = (empty(self.platform.as_ref())?, self.packed.packing());
+            let (mut draft, packing) = (empty(self.platform.as_ref())?, self.packed.packing()?);
             draft.push(layer(&self.file, packing)?, packing.compression);
             self.line.add(&mut draft, "import", false)?;
             deliver(global, draft, &self.to, &Default::default())

@@ -64,13 +64,13 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    pub(super) fn packing(&self) -> Packing {
+    pub(super) fn packing(&self) -> Result<Packing> {
         let compression = match self.compress {
             Pack::Gzip => Compression::Gzip,
             Pack::Zstd => Compression::Zstd,
             Pack::None => Compression::None,
         };
-        Packing { compression, level: self.compress_level }
+        Packing { compression, level: self.compress_level }.checked()
     }
 }
 

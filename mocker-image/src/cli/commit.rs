@@ -66,7 +66,7 @@ impl Commit {
         if found.is_empty() {
             global.tell("nothing was changed: the new image gets no layer");
         } else {
-            let packing = self.packed.packing();
+            let packing = self.packed.packing()?;
             let rootless = Ownership::usual() == Ownership::Caller;
             let mut creator = Creator::new(Packer::new(packing)?, rootless)?.mapped(compared.note.mapped());
             creator.changes(&compared.trees.now, &found)?;

@@ -96,7 +96,7 @@ impl Flatten {
     fn flatten(&self, global: &Global, from: &Place) -> Result<()> {
         let source = self.remote.source(global, from)?;
         let image = load(&*source, self.remote.platform.as_ref(), global)?;
-        let packing = self.packed.packing();
+        let packing = self.packed.packing()?;
         let packed = pack(&*source, &image, Packer::new(packing)?)?.finish()?;
         let mut draft = Draft::of(&*source, &image)?;
         draft.manifest.value["layers"] = json!([]);

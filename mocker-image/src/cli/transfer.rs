@@ -202,7 +202,11 @@ impl Way {
             Format::Oci => Family::Oci,
             Format::V2s2 => Family::Docker,
         });
-        let packing = compression.map(|compression| Packing { compression, level });
+        if level.is_some() && compression.is_none() {
+            let e = Error::invalid("a level says how hard to pack, but nothing is packed anew");
+            return Err(e.hint("say also --dest-compress-format"));
+        }
+        let packing = compression.map(|compression| Packing { compression, level }.checked()).transpose()?;
         Ok(Options { choice, preserve_digests: self.preserve_digests, family, packing, signatures: false })
     }
 

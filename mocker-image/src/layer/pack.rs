@@ -34,6 +34,22 @@ impl Packing {
         Self { compression: Compression::None, level: None }
     }
 
+    /// The same, if the format has such a level.
+    pub fn checked(self) -> Result<Self> {
+        let (name, levels) = match self.compression {
+            Compression::Gzip => ("gzip", 0..=9),
+            Compression::Zstd => ("zstd", 1..=22),
+            _ => return Ok(self),
+        };
+        match self.level.filter(|level| !levels.contains(level)) {
+            None => Ok(self),
+            Some(level) => {
+                let (low, high) = levels.into_inner();
+                Err(Error::invalid(format!("{name} packs at the levels {low} to {high}, not at {level}")))
+            }
+        }
+    }
+
     /// What everybody reads.
     pub fn gzip() -> Self {
         Self { compression: Compression::Gzip, level: None }

@@ -35,7 +35,7 @@ impl Client {
     fn basic(&self) -> Result<HeaderValue> {
         let Some(Credentials { secret: Secret::Password { user, password }, .. }) = self.credentials()?
         else {
-            return Err(self.denied()?);
+            return Err(self.denied(StatusCode::UNAUTHORIZED)?);
         };
         let base = self.base()?;
         self.may_carry_credentials(&base)?;
@@ -77,7 +77,7 @@ impl Client {
         let request = self.token_request(realm, service)?;
         let mut response = self.sent(request).await?;
         match response.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(self.denied()?),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Err(self.denied(status)?),
             status if !status.is_success() => {
                 return Err(Error::new(Kind::Unreachable, format!("it answers {status}")));
             }

@@ -106,15 +106,16 @@ impl Client {
     }
 
     /// The registry does not let us; an error of its own if who we are cannot be found out.
-    pub(super) fn denied(&self) -> Result<Error> {
+    pub(super) fn denied(&self, status: StatusCode) -> Result<Error> {
         let host = &self.host;
         if let Some(credentials) = self.credentials()? {
-            let what = format!("the registry {host} refuses {}", credentials.name());
-            return Ok(Error::new(Kind::Denied, what));
+            let what = format!("the registry {host} refuses {} ({status})", credentials.name());
+            let hint = "other ones are kept by `mocker-image login`, or given with --creds USER:PASSWORD";
+            return Ok(Error::new(Kind::Denied, what).hint(hint));
         }
         let what = match self.path.as_str() {
-            "" => format!("the registry {host} wants credentials"),
-            path => format!("the registry {host} wants credentials for {path}"),
+            "" => format!("the registry {host} wants credentials ({status})"),
+            path => format!("the registry {host} wants credentials for {path} ({status})"),
         };
         let place = self.name.split('/').next().unwrap_or_default();
         Ok(Error::new(Kind::Denied, what).hint(format!(
@@ -156,7 +157,7 @@ impl Client {
         }
         let offers = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
         let Some(challenge) = Challenge::choose(offers) else {
-            return Err(self.denied()?);
+            return Err(self.denied(response.status())?);
         };
         let authorization = self.answer(&challenge).await?;
         self.learn(|learned| learned.authorization = Some(authorization));

@@ -93,7 +93,7 @@ impl Remote {
     pub fn delete(&self) -> Result<String> {
         let (registry, selector) = (&self.inner.registry, self.reference.selector());
         self.inner.wait(async {
-            let missing = || Error::new(Kind::NotFound, super::missing_manifest(&selector));
+            let missing = || Error::new(Kind::NotFound, registry.missing(&selector));
             let digest = registry.digest(&selector).await?.ok_or_else(missing)?;
             registry.delete(&digest).await?;
             Ok(digest)

@@ -122,7 +122,7 @@ impl Registry {
             let what = format!("the registry {} does not let anybody delete", self.client().host());
             return Err(Error::new(Kind::Unsupported, what));
         }
-        self.expect(response, || super::missing_manifest(selector)).await.map(|_| ())
+        self.expect(response, || self.missing(selector)).await.map(|_| ())
     }
 
     /// Where an upload goes on; never without TLS to somebody else.
