@@ -4,14 +4,18 @@
 
 mod common;
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::sample::{noise, serving};
 use common::{PROGRAM, Place, files, image};
-use conformance::fixture::{Image, Layer};
+use conformance::blob::{Blob, Hasher};
+use conformance::fixture::{Compression, Image, Layer, Packed};
 use conformance::host::{Need, leave_mount_namespace, skip, wait_until};
+use conformance::registry::DockerRegistry;
 
 #[test]
 fn a_hundred_and_twenty_seven_layers_become_one_tree() {
@@ -63,7 +67,10 @@ fn peak(place: &Place, words: &[&str]) -> u64 {
 fn has_room() -> bool {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
     let kb = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
-    std::env::var_os("MOCKER_NIGHTLY").is_some() && kb.unwrap().parse::<u64>().unwrap() > 14_000_000
+    let disk = rustix::fs::statvfs(&std::env::temp_dir()).unwrap();
+    std::env::var_os("MOCKER_NIGHTLY").is_some()
+        && kb.unwrap().parse::<u64>().unwrap() > 14_000_000
+        && disk.f_bavail * disk.f_frsize > 10_000_000_000
 }
 
 #[test]
@@ -84,6 +91,53 @@ fn memory_stays_small_whatever_the_size() {
         ] {
             let kb = peak(&place, words);
             assert!(kb < 64_000, "{words:?}: {kb} kB");
+        }
+    }
+}
+
+/// A layer of one file of zeros, not packed, that takes no room on the disk until somebody reads it.
+fn hollow(dir: &Path, n: usize, bytes: u64) -> Packed {
+    let path = dir.join(format!("layer{n}"));
+    let mut file = File::create(&path).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_path(format!("large{n}")).unwrap();
+    header.set_size(bytes);
+    header.set_mode(0o644);
+    header.set_cksum();
+    file.write_all(header.as_bytes()).unwrap();
+    file.set_len(512 + bytes.next_multiple_of(512) + 1024).unwrap();
+    let mut hasher = Hasher::new(std::io::sink());
+    std::io::copy(&mut File::open(&path).unwrap(), &mut hasher).unwrap();
+    let (_, digest, size) = hasher.finish();
+    let (diff_id, compression) = (digest.clone(), Compression::Plain);
+    Packed { blob: Blob::File(path), digest, size, diff_id, compression }
+}
+
+/// Three gigabytes on the way where there is room for them.
+#[test]
+fn an_image_of_gigabytes_goes_there_and_back_in_little_memory() {
+    let test = "an_image_of_gigabytes_goes_there_and_back_in_little_memory";
+    if skip(test, Need::Program("docker-registry")) {
+        return;
+    }
+    let (place, bytes) = (Place::new(), if has_room() { 512_000_000 } else { 4_000_000 });
+    let layers = (0..6).map(|n| hollow(&place.path("."), n, bytes + n as u64));
+    let image = layers.fold(Image::new(), Image::packed);
+    let (from, to) = (serving(&image.build().unwrap()), DockerRegistry::start().unwrap());
+    let (reference, bundle) = (from.reference("app", "v1"), place.bundle().display().to_string());
+    for words in [
+        &["pull", &reference][..],
+        &["verify"],
+        &["unpack", "--copy", &reference, &bundle],
+        &["remove", &bundle],
+        &["push", &reference, &to.reference("app", "v1")],
+    ] {
+        let kb = peak(&place, words);
+        assert!(kb < 64_000, "{words:?}: {kb} kB");
+        eprintln!("{kb} kB: {words:?}");
+        if words[0] == "unpack" {
+            let large = place.rootfs().join("large5").metadata().unwrap();
+            assert_eq!(large.len(), bytes + 5);
         }
     }
 }
