@@ -103,6 +103,60 @@ fn a_proxy_of_the_environment_is_asked_for_all_but_this_machine() {
     assert!(pull("http_proxy", "registry.invalid").error().contains("resolve registry.invalid"));
 }
 
+/// One connection through a proxy for any protocol (RFC 1928), which takes every name for one registry and refuses
+/// what is not for port 80.
+fn socks(listener: &TcpListener, to: &str) -> std::io::Result<()> {
+    let (mut client, _) = listener.accept()?;
+    let mut methods = [0; 2];
+    client.read_exact(&mut methods)?;
+    client.read_exact(&mut vec![0; usize::from(methods[1])])?;
+    client.write_all(&[5, 0])?;
+    let mut head = [0; 5];
+    client.read_exact(&mut head)?;
+    assert_eq!(head[..4], [5, 1, 0, 3], "a connection to a name");
+    let mut name = vec![0; usize::from(head[4]) + 2];
+    client.read_exact(&mut name)?;
+    let answer = if name == b"registry.invalid\0\x50" { 0 } else { 5 };
+    client.write_all(&[5, answer, 0, 1, 0, 0, 0, 0, 0, 0])?;
+    if answer == 0 {
+        let server = TcpStream::connect(to)?;
+        let (mut up, mut down) = (server.try_clone()?, client.try_clone()?);
+        std::thread::spawn(move || std::io::copy(&mut client, &mut up));
+        std::thread::spawn(move || std::io::copy(&mut { server }, &mut down));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_socks_proxy_is_told_the_name_and_a_tunnel_is_asked_for_where_there_is_tls() {
+    let artifact = image("x");
+    let registry = serving(&artifact);
+    let place = Place::new();
+    let pull = |variable: &str, proxy: &str, words: &[&str]| -> Outcome {
+        let words = [&["pull", "registry.invalid/app:v1"], words].concat();
+        place.command(&words).env(variable, proxy).output().unwrap().into()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (proxy, to) = (format!("socks5h://{}", listener.local_addr().unwrap()), registry.address());
+    std::thread::spawn(move || while socks(&listener, &to).is_ok() {});
+    let pulled = pull("ALL_PROXY", &proxy, &["--insecure-registry", "registry.invalid"]);
+    assert_eq!(pulled.ok().trim(), artifact.digest.as_str());
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let mut client = BufReader::new(listener.accept().unwrap().0);
+        let mut head = String::new();
+        while client.read_line(&mut head).unwrap() > 2 {}
+        client.get_mut().write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+        head
+    });
+    let error = pull("HTTPS_PROXY", &proxy, &["--retry-times", "0"]).error();
+    let head = asked.join().unwrap();
+    assert!(head.starts_with("CONNECT registry.invalid:443 HTTP/1.1\r\n"), "{head}");
+    assert!(error.contains("ask registry.invalid: "), "{error}");
+}
+
 #[test]
 fn the_catalogue_is_searched() {
     let registry = serving(&image("x"));

@@ -208,6 +208,25 @@ fn what_a_killed_pull_left_is_taken_up_by_the_next() {
 }
 
 #[test]
+fn three_layers_arrive_at_once_and_no_more() {
+    let image = (0..6).fold(Image::new(), |image, n| image.layer(&Layer::new().file("f", noise(50_000 + n))));
+    let image = image.build().unwrap();
+    let (registry, place) = (serving(&image), Place::new());
+    image
+        .layer_digests()
+        .iter()
+        .for_each(|digest| registry.fault(format!("blobs/{digest}"), Fault::Stall(1000)));
+    let mut pull = place.command(&["pull", &registry.reference("app", "v1")]);
+    let mut pull = pull.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let asked =
+        || image.layer_digests().iter().filter(|d| registry.count("GET", &format!("blobs/{d}")) > 0).count();
+    wait_until(LIMIT, "three layers", || asked() == 3).unwrap();
+    assert!(wait_until(Duration::from_millis(300), "a fourth", || asked() > 3).is_err());
+    pull.kill().unwrap();
+    pull.wait().unwrap();
+}
+
+#[test]
 fn a_signal_stops_a_pull_and_nothing_is_left() {
     let artifact = image().build().unwrap();
     let registry = serving(&artifact);

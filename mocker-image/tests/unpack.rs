@@ -41,6 +41,8 @@ fn every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes() {
         assert_eq!(at("attrs").xattrs[0].0, "security.capability");
         assert_eq!(at("long-target").content.len(), 300);
         assert_eq!(at("closed").mode, 0o040_000);
+        let texts = ["Case", "case", "\u{e9}", "e\u{301}"].map(|name| text(place, name));
+        assert_eq!(texts, ["1", "2", "composed", "decomposed"]);
         assert_eq!(at("big").size, 400_000);
         assert_eq!(text(place, &format!("long/{}/{}", "d".repeat(120), "f".repeat(200))), "long\n");
     });

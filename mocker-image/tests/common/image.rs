@@ -86,6 +86,11 @@ pub(crate) fn everything() -> Layer {
         .file("empty", "")
         .file("big", vec![b'x'; 400_000])
         .file("odd \u{1}\u{fffd} name", "x")
+        // One name to a file system that folds case, or composes accents: four files.
+        .file("Case", "1")
+        .file("case", "2")
+        .file("\u{e9}", "composed")
+        .file("e\u{301}", "decomposed")
 }
 
 /// Entries that delete, in every order.
