@@ -67,7 +67,7 @@ fn peak(place: &Place, words: &[&str]) -> u64 {
 fn has_room() -> bool {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
     let kb = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
-    let disk = rustix::fs::statvfs(&std::env::temp_dir()).unwrap();
+    let disk = rustix::fs::statvfs(std::env::temp_dir()).unwrap();
     std::env::var_os("MOCKER_NIGHTLY").is_some()
         && kb.unwrap().parse::<u64>().unwrap() > 14_000_000
         && disk.f_bavail * disk.f_frsize > 10_000_000_000
@@ -164,7 +164,7 @@ fn programs_that_are_killed_again_and_again_leave_a_store_that_is_right_and_can_
     let (reference, bundle) = (registry.reference("app", "v1"), place.bundle().display().to_string());
     let time = if std::env::var_os("MOCKER_NIGHTLY").is_some() { 300 } else { 3 };
     let (end, mut dice, mut killed) = (Instant::now() + Duration::from_secs(time), dice(), 0);
-    while Instant::now() < end {
+    while Instant::now() < end || killed == 0 {
         let words: &[&str] = match dice(4) {
             0 | 1 => &["pull", &reference],
             2 => &["unpack", &reference, &bundle],
@@ -188,7 +188,6 @@ fn programs_that_are_killed_again_and_again_leave_a_store_that_is_right_and_can_
         let whole = place.bundle().join("config.json").symlink_metadata().is_ok();
         assert!(!whole || place.rootfs().symlink_metadata().is_ok(), "a bundle without its root");
     }
-    assert!(killed > 0, "nobody was killed");
     place.run(&["verify"]).ok();
     drop(std::fs::remove_dir_all(place.bundle()));
     place.unpack(&reference).ok();

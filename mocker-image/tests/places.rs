@@ -119,7 +119,8 @@ fn socks(listener: &TcpListener, to: &str) -> std::io::Result<()> {
     let answer = if name == b"registry.invalid\0\x50" { 0 } else { 5 };
     client.write_all(&[5, answer, 0, 1, 0, 0, 0, 0, 0, 0])?;
     if answer == 0 {
-        let server = TcpStream::connect(to)?;
+        let to = to.parse().map_err(std::io::Error::other)?;
+        let server = TcpStream::connect_timeout(&to, std::time::Duration::from_secs(9))?;
         let (mut up, mut down) = (server.try_clone()?, client.try_clone()?);
         std::thread::spawn(move || std::io::copy(&mut client, &mut up));
         std::thread::spawn(move || std::io::copy(&mut { server }, &mut down));
