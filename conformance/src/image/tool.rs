@@ -211,12 +211,14 @@ impl Tool {
         let home = desk.dir();
         let mut command = Command::new(program);
         command.args(rest).current_dir(home).stdin(Stdio::null());
-        for variable in ["REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
+        for variable in ["REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_CONFIG_HOME"] {
             command.env_remove(variable);
         }
         for variable in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
             command.env_remove(variable);
         }
+        // credentials of the person who runs the suite are no part of it
+        command.env("XDG_RUNTIME_DIR", home);
         command.env("HOME", home).env("TMPDIR", home).envs(self.env.iter().cloned());
         let streams = Streams { out: &home.join("tool.out"), err: &home.join("tool.err") };
         run(&mut command, desk.left(), &streams)

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::ROOT;
 use super::{case, converts, of};
 use crate::case::Case;
 use crate::fixture::{Image, Layer};
@@ -58,9 +59,11 @@ pub(super) const CASES: &[Case<Desk>] = &[
         groups.retain(|group| *group != 2345);
         groups.sort_by_key(serde_json::Value::as_u64);
         crate::case::expect_eq("additionalGids", groups, json!([10, 3456]))
-    }),
-    case("user.number-has-no-further-groups", AT, NO_GROUPS, |desk| no_groups(desk, "1234")),
-    case("user.with-a-group-has-no-further-ones", AT, NO_GROUPS, |desk| no_groups(desk, "guest:extra")),
+    })
+    .needs(ROOT),
+    case("user.number-has-no-further-groups", AT, NO_GROUPS, |desk| no_groups(desk, "1234")).needs(ROOT),
+    case("user.with-a-group-has-no-further-ones", AT, NO_GROUPS, |desk| no_groups(desk, "guest:extra"))
+        .needs(ROOT),
     case("user.unknown-name-is-an-error", AT, ERROR, |desk| {
         desk.refuses(&image("nobody-here").build()?, "an image for a user that it does not have")
     }),
