@@ -120,3 +120,34 @@ fn a_root_without_containers_uses_nothing() {
     let metrics = samples(&common::Call::from(output).ok());
     assert_eq!(metrics["mocker_containers{status=\"running\"}"], 0.0);
 }
+
+#[test]
+fn the_units_write_what_a_textfile_collector_reads() {
+    let test = "the_units_write_what_a_textfile_collector_reads";
+    if skip(test, Need::Root) {
+        return;
+    }
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.start();
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let out = bundle.path().join("metrics");
+    let service = std::fs::read_to_string(docs.join("mocker-usage.service"))
+        .unwrap()
+        .replace("/usr/local/bin/mocker-runtime", common::RUNTIME)
+        .replace("/run/containerd/runc/k8s.io", bundle.state_root().to_str().unwrap())
+        .replace("/var/lib/prometheus/node-exporter", out.to_str().unwrap());
+    let line = service.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let status = std::process::Command::new("sh").args(["-c", line]).status().unwrap();
+    let names: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(status.success() && names == ["mocker.prom"], "{names:?}");
+    let found = samples(&std::fs::read_to_string(out.join("mocker.prom")).unwrap());
+    assert_eq!(found[r#"mocker_containers{status="running"}"#], 1.0, "{found:?}");
+    if Need::Systemd.is_met() {
+        std::fs::write(bundle.path().join("mocker-usage.service"), &service).unwrap();
+        std::fs::copy(docs.join("mocker-usage.timer"), bundle.path().join("mocker-usage.timer")).unwrap();
+        let units = ["mocker-usage.service", "mocker-usage.timer"].map(|name| bundle.path().join(name));
+        let mut verify = std::process::Command::new("systemd-analyze");
+        let verified = verify.arg("verify").args(units).output().unwrap();
+        assert!(verified.status.success(), "{verified:?}");
+    }
+}

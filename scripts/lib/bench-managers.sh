@@ -28,6 +28,7 @@ if command -v containerd ctr >/dev/null; then
 			"${runtime%%=*}" "${runtime#*=}" "$tmp/state" "$image"
 	done >"$tmp/ctr"
 	"$tmp/bench" "$rounds" "$tmp/ctr"
+	rmdir /sys/fs/cgroup/default # ctr's namespace
 	kill $containerd
 	exec 7>&-
 fi

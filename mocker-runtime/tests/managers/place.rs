@@ -121,7 +121,8 @@ impl Place {
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).current_dir(&self.dir).env("HOME", self.path("home"));
-        command.env("PATH", &self.search);
+        // ctr's, and so a cgroup's of this place
+        command.env("PATH", &self.search).env("CONTAINERD_NAMESPACE", &self.name);
         command
     }
 
@@ -218,7 +219,7 @@ pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
 }
 
 /// The cgroups above the containers' own are the managers', which leave them.
-fn remove_cgroups(name: &str) {
+pub(crate) fn remove_cgroups(name: &str) {
     cgroups(name).iter().for_each(|dir| remove_empty(dir));
 }
 
