@@ -429,8 +429,13 @@ fn docker_reads_three_lines_of_the_version_and_asks_for_the_features() {
 fn one_bound_file_on_a_read_only_file_system_is_program_enough_with_an_environment_of_two_words() {
     let test = "one_bound_file_on_a_read_only_file_system_is_program_enough_with_an_environment_of_two_words";
     let script = r#"
-        mkdir place && mount -t tmpfs none place && touch place/rt && mount --bind "$0" place/rt
-        mount -o remount,ro place && mount -o remount,bind,ro place/rt && mount -t tmpfs none /run
+        mkdir place && mount -t tmpfs none place
+        if [ "$2" = ours ]; then
+            touch place/rt && mount --bind "$0" place/rt && mount -o remount,bind,ro place/rt
+        else
+            cp "$0" place/rt # runc 1.3 looks for itself below the mount
+        fi
+        mount -o remount,ro place && mount -t tmpfs none /run
         rt="env -i PATH=$PATH XDG_RUNTIME_DIR=/run/user/0 place/rt"
         $rt create --bundle . --pid-file pid "$1" && $rt start "$1"
         $rt exec "$1" echo inside
@@ -443,7 +448,8 @@ fn one_bound_file_on_a_read_only_file_system_is_program_enough_with_an_environme
         || Bundle::new(&["sleep", "1000"]),
         |podman| {
             let mut command = host::in_mount_namespace("sh");
-            command.args(["-eu", "-c", script]).arg(&podman.program).arg(&podman.bundle.id);
+            let whose = if podman.program == Path::new(RUNTIME) { "ours" } else { "theirs" };
+            command.args(["-eu", "-c", script]).arg(&podman.program).args([&podman.bundle.id, whose]);
             let out = fs::File::create(podman.file("said")).unwrap();
             command.current_dir(podman.bundle.path()).stdin(Stdio::null());
             let status = command.stdout(out.try_clone().unwrap()).stderr(out).status().unwrap();

@@ -198,18 +198,6 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl Stats {
-    /// The processor time so far in nanoseconds, where the host counts it.
-    pub(crate) fn cpu_nanoseconds(&self) -> Option<u64> {
-        Some(self.cpu.usage.total).filter(|total| *total > 0)
-    }
-
-    /// The memory that is charged now in bytes, where the host counts it.
-    pub(crate) fn memory_bytes(&self) -> Option<u64> {
-        Some(self.memory.usage.usage).filter(|usage| *usage > 0)
-    }
-}
-
 impl Cgroup {
     /// Reads all numbers that the host has.
     pub(crate) fn stats(&self) -> Stats {
@@ -217,6 +205,20 @@ impl Cgroup {
             true => self.stats_v1(),
             false => self.stats_v2(),
         }
+    }
+
+    /// The processor time so far in nanoseconds, where the host counts it; 0 is less than its clock's tick.
+    pub(crate) fn cpu_nanoseconds(&self) -> Option<u64> {
+        match self.has_v1_controllers() {
+            true => self.read("cpuacct", "cpuacct.usage").map(|text| parse_count(&text)),
+            false => self.table("cpu", "cpu.stat").get("usage_usec").map(|time| time.saturating_mul(1000)),
+        }
+    }
+
+    /// The memory that is charged now in bytes, where the host counts it.
+    pub(crate) fn memory_bytes(&self) -> Option<u64> {
+        let file = if self.has_v1_controllers() { "memory.usage_in_bytes" } else { "memory.current" };
+        self.read("memory", file).map(|text| parse_count(&text))
     }
 
     fn has_v1_controllers(&self) -> bool {
@@ -306,5 +308,18 @@ mod tests {
         let device = |handles: u32, objects: u32| serde_json::json!({ "device": "mlx4_0", "hca_handles": handles, "hca_objects": objects });
         let want = serde_json::json!({ "limit": [device(2, u32::MAX)], "current": [device(1, 20)] });
         assert_eq!(stats["rdma"], want);
+    }
+
+    #[test]
+    fn no_processor_time_yet_is_not_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mount, path) = (dir.path().to_owned(), dir.path().to_owned());
+        let dirs = vec![Dir { controllers: String::new(), mount, path, made: 0 }];
+        let cgroup = Cgroup { dirs, scope: None };
+        assert_eq!((cgroup.cpu_nanoseconds(), cgroup.memory_bytes()), (None, None));
+        for (file, text) in [("cpu.stat", "usage_usec 0\nuser_usec 0\n"), ("memory.current", "0\n")] {
+            std::fs::write(dir.path().join(file), text).expect("is written");
+        }
+        assert_eq!((cgroup.cpu_nanoseconds(), cgroup.memory_bytes()), (Some(0), Some(0)));
     }
 }

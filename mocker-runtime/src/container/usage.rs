@@ -146,15 +146,14 @@ impl Sum {
 
 impl Record {
     fn used(&self, status: Status, now: SystemTime) -> Used {
-        let stats = self.cgroup.stats();
         let created = time::parse_rfc3339(&self.created);
         Used {
             id: self.id.clone(),
             status: status.as_str(),
             created: self.created.clone(),
             seconds: created.and_then(|then| now.duration_since(then).ok()).unwrap_or_default().as_secs_f64(),
-            cpu_seconds: stats.cpu_nanoseconds().map(|ns| Duration::from_nanos(ns).as_secs_f64()),
-            memory_bytes: stats.memory_bytes(),
+            cpu_seconds: self.cgroup.cpu_nanoseconds().map(|ns| Duration::from_nanos(ns).as_secs_f64()),
+            memory_bytes: self.cgroup.memory_bytes(),
         }
     }
 }

@@ -6,7 +6,7 @@ use conformance::host::{Need, skip, wait_until};
 
 use super::common::{Call, LIMIT};
 use super::page::Page;
-use super::{Place, TICKS, attach, finish, many, with_each_runtime};
+use super::{Place, TICKS, attach, finish, many, wants_time, with_each_runtime};
 
 const CONFIG: &str = "/etc/containerd/config.toml";
 const DROP_IN: &str = "/etc/containerd/conf.d/50-mocker.toml";
@@ -240,6 +240,9 @@ fn containerd_checkpoints_and_restores() {
 #[test]
 fn many_containers_of_containerd_start_and_end_at_once() {
     let test = "many_containers_of_containerd_start_and_end_at_once";
+    if wants_time(test) {
+        return;
+    }
     with_each_runtime(test, &["containerd", "ctr"], |place| {
         let daemon = Containerd::start(place, "");
         daemon.pull();
