@@ -75,7 +75,7 @@ impl<'a> Containerd<'a> {
         finish(&mut self.ctr_command(words))
     }
 
-    /// A call at a terminal of its own.
+    /// A call at a terminal of its own. ctr must be there before the program ends, or its output is lost: it has a second.
     fn at_terminal(&self, words: &[&str]) -> Call {
         let line = [&["ctr", "--namespace", &self.place.name], words].concat().join(" ");
         finish(self.place.command("script").args(["--quiet", "--return", "--command", &line, "/dev/null"]))
@@ -173,7 +173,7 @@ fn containerd_runs_execs_pauses_and_finds_its_containers_again() {
             "service",
             "sh",
             "-c",
-            "'ls -l /proc/self/fd/0; exit 4'",
+            "'sleep 1; ls -l /proc/self/fd/0; exit 4'",
         ];
         let exec = daemon.at_terminal(&exec);
         place.holds(exec.code == 4 && exec.out.contains("-> /dev/pts/0"), &exec);
@@ -199,7 +199,8 @@ fn containerd_runs_execs_pauses_and_finds_its_containers_again() {
 fn gives_terminals_and_attaches(place: &Place, daemon: &Containerd) {
     let (runtime, image) = (place.runtime.to_str().unwrap(), place.image());
     let words = ["run", "--rm", "--tty", "--runc-binary", runtime, &image, "tty", "sh", "-c"];
-    let tty = daemon.at_terminal(&[&words[..], &["'ls -l /proc/self/fd/0; echo end; exit 5'"]].concat());
+    let tty =
+        daemon.at_terminal(&[&words[..], &["'sleep 1; ls -l /proc/self/fd/0; echo end; exit 5'"]].concat());
     place.holds(tty.code == 5 && tty.out.contains("-> /dev/pts/0") && tty.out.contains("end"), &tty);
 
     daemon.run(&["--detach"], "attached", &["sh", "-c", TICKS]).ok();

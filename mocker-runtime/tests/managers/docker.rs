@@ -234,8 +234,9 @@ fn docker_checkpoints_and_starts_from_there() {
         place.comes("the count", || read() > 3);
         docker.call(&["checkpoint", "create", "counter", "one"]).ok();
         docker.wait_for("counter", "{{.State.Status}}", "exited");
-        let started = docker.call(&["start", "--checkpoint", "one", "counter"]);
-        place.holds(started.code == 0, (&started, docker.log()));
+        // docker 20.10 stumbles over its own copy of the checkpoint until its containerd has collected that
+        let start = ["start", "--checkpoint", "one", "counter"];
+        place.comes("a start from there", || docker.call(&start).code == 0);
         place.comes("its going on", || read() > 4);
         docker.call(&["rm", "--force", "counter"]).ok();
     });
