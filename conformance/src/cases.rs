@@ -4,6 +4,7 @@ mod capabilities;
 mod cgroups;
 mod create;
 mod devices;
+mod features;
 mod hook_failures;
 mod hooks;
 mod idmap;
@@ -45,6 +46,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         cgroups::CASES,
         hooks::CASES,
         hook_failures::CASES,
+        features::CASES,
     ];
     topics.into_iter().flatten()
 }

@@ -14,6 +14,7 @@ mod edit;
 mod field;
 mod host;
 pub mod image;
+mod promise;
 mod table;
 
 pub use call::run;
@@ -25,7 +26,7 @@ use serde_json::Value;
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    table::MUTANTS.iter().chain(field::FIELDS).chain(host::MUTANTS)
+    table::MUTANTS.iter().chain(field::FIELDS).chain(host::MUTANTS).chain(promise::MUTANTS)
 }
 
 /// One way to be wrong.
@@ -44,8 +45,8 @@ pub struct Mutant {
 pub enum Change {
     /// config.json, before create.
     Config(fn(&mut Value)),
-    /// The document that state prints.
-    State(fn(&mut Value)),
+    /// The document that this verb (state, features) prints.
+    Prints(&'static str, fn(&mut Value)),
     /// The bundle in this folder, before create; config.json is written back.
     Bundle(fn(&Path, &mut Value)),
     /// create of such a configuration is an error.

@@ -17,7 +17,7 @@ pub fn run(name: &str, runtime: &str, words: Vec<String>, out: &mut dyn Write) -
     match change {
         Change::Nothing(wanted) if *wanted == verb => return Ok(ExitCode::SUCCESS),
         Change::Refuses(wanted) if *wanted == verb => bail!("{verb} is not done"),
-        Change::State(edit) if verb == "state" => return state(runtime, &words, *edit, out),
+        Change::Prints(wanted, edit) if *wanted == verb => return prints(runtime, &words, *edit, out),
         Change::Chokes(test) if verb == "create" && config(&words).is_ok_and(|config| test(&config)) => {
             bail!("this is more than it can swallow")
         }
@@ -91,7 +91,7 @@ fn call(runtime: &str, words: &[String]) -> Result<i32> {
     Ok(status.code().unwrap_or(1))
 }
 
-fn state(runtime: &str, words: &[String], edit: fn(&mut Value), out: &mut dyn Write) -> Result<ExitCode> {
+fn prints(runtime: &str, words: &[String], edit: fn(&mut Value), out: &mut dyn Write) -> Result<ExitCode> {
     let Output { status, stdout, .. } = Command::new(runtime)
         .args(words)
         .stderr(Stdio::inherit())

@@ -24,12 +24,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "annotates-on-its-own",
         caught_by: &["state.no-annotations-is-absent-or-empty"],
-        change: Change::State(|state| state["annotations"] = json!({ "mutant": "yes" })),
+        change: Change::Prints("state", |state| state["annotations"] = json!({ "mutant": "yes" })),
     },
     Mutant {
         name: "knows-one-status",
         caught_by: &["state.is-of-one-container-alone"],
-        change: Change::State(|state| state["status"] = json!("stopped")),
+        change: Change::Prints("state", |state| state["status"] = json!("stopped")),
     },
     Mutant {
         name: "knows-everybody",
@@ -39,7 +39,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "tells-the-time",
         caught_by: &["state.reading-changes-nothing"],
-        change: Change::State(|state| state["now"] = json!(format!("{:?}", SystemTime::now()))),
+        change: Change::Prints("state", |state| state["now"] = json!(format!("{:?}", SystemTime::now()))),
     },
     Mutant {
         name: "reads-the-configuration-again",

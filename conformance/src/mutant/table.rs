@@ -265,7 +265,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "says-running-too-early",
         caught_by: &["state.status-follows-the-lifecycle", "create.program-waits-for-start"],
-        change: Change::State(|state| {
+        change: Change::Prints("state", |state| {
             if state["status"] == "created" {
                 state["status"] = json!("running");
             }
@@ -274,17 +274,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "gives-a-wrong-pid",
         caught_by: &["state.pid-is-the-container-process"],
-        change: Change::State(|state| state["pid"] = json!(1)),
+        change: Change::Prints("state", |state| state["pid"] = json!(1)),
     },
     Mutant {
         name: "gives-a-relative-bundle",
         caught_by: &["state.bundle-is-absolute", "state.has-the-required-members"],
-        change: Change::State(|state| state["bundle"] = json!("bundle")),
+        change: Change::Prints("state", |state| state["bundle"] = json!("bundle")),
     },
     Mutant {
         name: "gives-no-version",
         caught_by: &["state.has-the-required-members"],
-        change: Change::State(|state| bundle::remove(state, "/ociVersion")),
+        change: Change::Prints("state", |state| bundle::remove(state, "/ociVersion")),
     },
     Mutant {
         name: "starts-in-create",

@@ -1,0 +1,258 @@
+//! features.md and features-linux.md: what a runtime says that it can do is so. A runtime without such a document keeps
+//! every sentence here, since it MAY have one.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::ROOT;
+use super::hooks::{hook_entry, lines, names, with_hook};
+use crate::bundle;
+use crate::case::{Bench, Case, expect_eq};
+use crate::inside::capability;
+
+/// What version 1.3 defines.
+const DEFINED: [&str; 7] = [
+    "annotations",
+    "hooks",
+    "linux",
+    "mountOptions",
+    "ociVersionMax",
+    "ociVersionMin",
+    "potentiallyUnsafeConfigAnnotations",
+];
+const VERSION: &str = "The runtime MUST accept this value as the `ociVersion` property of `config.json`.";
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "features.newest-version-is-not-below-the-oldest",
+        at: "features.md#featuresSpecificationVersion",
+        must: "The value MUST NOT be less than the value of the `ociVersionMin` property.",
+        needs: &[],
+        check: |bench| {
+            let Some(document) = document(bench)? else { return Ok(()) };
+            let (oldest, newest) =
+                (version(&document, "ociVersionMin")?, version(&document, "ociVersionMax")?);
+            ensure!(oldest <= newest, "{oldest:?} to {newest:?}");
+            Ok(())
+        },
+    },
+    Case {
+        name: "features.oldest-version-is-accepted",
+        at: "features.md#featuresSpecificationVersion",
+        must: VERSION,
+        needs: ROOT,
+        check: |bench| accepts(bench, "/ociVersionMin"),
+    },
+    Case {
+        name: "features.newest-version-is-accepted",
+        at: "features.md#featuresSpecificationVersion",
+        must: VERSION,
+        needs: ROOT,
+        check: |bench| accepts(bench, "/ociVersionMax"),
+    },
+    Case {
+        name: "features.has-no-other-properties",
+        at: "features.md#featuresSpecificationVersion",
+        must: "The Features structure MUST NOT contain properties that are not defined in this version of the Open Container Initiative Runtime Specification.",
+        needs: &[],
+        check: |bench| {
+            let Some(document) = document(bench)? else { return Ok(()) };
+            let names = document.as_object().context("the document is no object")?.keys();
+            let others: Vec<&String> = names.filter(|name| !DEFINED.contains(&name.as_str())).collect();
+            ensure!(others.is_empty(), "{others:?}");
+            Ok(())
+        },
+    },
+    Case {
+        name: "features.hooks-are-run",
+        at: "features.md#featuresHooks",
+        must: "The runtime MUST support the elements in this array as the `hooks` property of `config.json`.",
+        needs: ROOT,
+        check: |bench| {
+            let kinds = words(bench, "/hooks")?;
+            let (mut setup, inside) = (bench.container(["exit", "0"])?, Path::new("/data/log"));
+            for kind in &kinds {
+                setup = match kind.as_str() {
+                    "startContainer" => {
+                        setup.set("/hooks/startContainer/-", hook_entry("/probe", kind, inside))?
+                    }
+                    _ => with_hook(setup, bench, kind, kind)?,
+                };
+            }
+            let container = setup.run()?;
+            let mut ran = lines(&container.rootfs("/data/log"))?.len();
+            container.delete()?.success()?;
+            ran += names(bench)?.len();
+            expect_eq("hooks that ran", ran, kinds.len())
+        },
+    },
+    Case {
+        name: "features.mount-options-are-recognized",
+        at: "features.md#featuresMountOptions",
+        must: "The runtime MUST recognize the elements in this array as the `options` of `mounts` objects in `config.json`.",
+        needs: ROOT,
+        check: |bench| {
+            /// What is no flag, or one that not every file system and kernel takes, or that goes with no other.
+            const OTHERS: [&str; 23] = [
+                "acl",
+                "bind",
+                "copy-symlink",
+                "dest-nofollow",
+                "idmap",
+                "iversion",
+                "mand",
+                "noacl",
+                "noiversion",
+                "nomand",
+                "private",
+                "rbind",
+                "remount",
+                "ridmap",
+                "rprivate",
+                "runbindable",
+                "rshared",
+                "rslave",
+                "shared",
+                "slave",
+                "src-nofollow",
+                "tmpcopyup",
+                "unbindable",
+            ];
+            let options = words(bench, "/mountOptions")?;
+            let flags: Vec<&str> =
+                options.iter().map(String::as_str).filter(|option| !OTHERS.contains(option)).collect();
+            let mount = bundle::mount("/flags", "tmpfs", &flags);
+            bench.container(["exit", "0"])?.set("/mounts/-", mount)?.run().map(drop)
+        },
+    },
+    Case {
+        name: "features.namespaces-are-recognized",
+        at: "features-linux.md#linuxFeaturesNamespaces",
+        must: "The runtime MUST recognize the elements in this array as the `type` of `linux.namespaces` objects in `config.json`.",
+        needs: ROOT,
+        check: |bench| {
+            let kinds = words(bench, "/linux/namespaces")?;
+            // A user namespace needs mappings, and has cases of its own.
+            let all: Vec<Value> =
+                kinds.iter().filter(|kind| *kind != "user").map(|kind| json!({ "type": kind })).collect();
+            match all.is_empty() {
+                true => Ok(()),
+                false => bench.container(["exit", "0"])?.set("/linux/namespaces", all)?.run().map(drop),
+            }
+        },
+    },
+    Case {
+        name: "features.capabilities-are-recognized",
+        at: "features-linux.md#linuxFeaturesCapabilities",
+        must: "The runtime MUST recognize the elements in this array in the `process.capabilities` object of `config.json`.",
+        needs: ROOT,
+        check: |bench| {
+            let names = words(bench, "/linux/capabilities")?;
+            if names.is_empty() {
+                return Ok(());
+            }
+            let own = std::fs::read_to_string("/proc/self/status")?;
+            let own = own.lines().find_map(|line| line.strip_prefix("CapBnd:")).context("no CapBnd")?;
+            let own = u64::from_str_radix(own.trim(), 16)?;
+            let report =
+                bench.reporter([])?.set("/process/capabilities/bounding", names.clone())?.report()?;
+            let seen = report.capabilities("CapBnd")?;
+            for name in &names {
+                let bit = capability(name)?;
+                ensure!(own & bit == 0 || seen & bit != 0, "{name} is not in the bounding set");
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "features.seccomp-words-are-recognized",
+        at: "features-linux.md#linuxFeaturesSeccomp",
+        must: "The runtime MUST recognize the elements in this array in the `syscalls[].action` property of the `linux.seccomp` object in `config.json`.",
+        needs: ROOT,
+        check: |bench| {
+            /// Calls that no probe makes.
+            const CALLS: [&str; 12] = [
+                "acct",
+                "add_key",
+                "bpf",
+                "delete_module",
+                "init_module",
+                "kexec_load",
+                "keyctl",
+                "lookup_dcookie",
+                "nfsservctl",
+                "quotactl",
+                "swapoff",
+                "swapon",
+            ];
+            let actions = words(bench, "/linux/seccomp/actions")?;
+            // It needs a listener, and has cases of its own.
+            let actions = actions.iter().filter(|action| *action != "SCMP_ACT_NOTIFY");
+            let mut rules: Vec<Value> = actions
+                .zip(CALLS)
+                .map(|(action, call)| json!({ "names": [call], "action": action }))
+                .collect();
+            if rules.is_empty() {
+                return Ok(());
+            }
+            for operator in words(bench, "/linux/seccomp/operators")? {
+                let arg = json!({ "index": 1, "value": 7, "valueTwo": 7, "op": operator });
+                rules.push(json!({ "names": ["reboot"], "action": "SCMP_ACT_ERRNO", "args": [arg] }));
+            }
+            let profile = json!({
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "flags": words(bench, "/linux/seccomp/supportedFlags")?,
+                "syscalls": rules,
+            });
+            bench.container(["exit", "0"])?.set("/linux/seccomp", profile)?.run().map(drop)
+        },
+    },
+    Case {
+        name: "features.annotations-are-a-map-of-strings",
+        at: "features.md#featuresAnnotations",
+        must: "Annotations MUST be a key-value map that follows the same convention as the Key and Values of the `annotations` property of `config.json`.",
+        needs: &[],
+        check: |bench| {
+            let Some(document) = document(bench)? else { return Ok(()) };
+            let Some(annotations) = document.get("annotations").filter(|value| !value.is_null()) else {
+                return Ok(());
+            };
+            let map = annotations.as_object().context("the annotations are no object")?;
+            for (key, value) in map {
+                ensure!(!key.is_empty() && value.is_string(), "{key:?}: {value}");
+            }
+            Ok(())
+        },
+    },
+];
+
+/// What the runtime prints; None from one that prints nothing.
+fn document(bench: &Bench) -> Result<Option<Value>> {
+    let outcome = bench.runtime().call(&["features"], bench.left())?;
+    match outcome.status.success() {
+        true => serde_json::from_str(&outcome.stdout).context("the document is no JSON").map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The words of an array of the document; none where it has no such array.
+fn words(bench: &Bench, pointer: &str) -> Result<Vec<String>> {
+    let document = document(bench)?.unwrap_or_default();
+    let array = document.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    array.into_iter().map(|word| Ok(word.as_str().context("a word is no text")?.to_owned())).collect()
+}
+
+fn version(document: &Value, name: &str) -> Result<Vec<u64>> {
+    let text = document[name].as_str().with_context(|| format!("no {name}"))?;
+    let numbers = text.split(['-', '+']).next().unwrap_or_default().split('.');
+    numbers.map(|number| number.parse().with_context(|| format!("{name} is {text:?}"))).collect()
+}
+
+/// Whether a container of this version of the specification runs.
+fn accepts(bench: &Bench, pointer: &str) -> Result<()> {
+    let Some(document) = document(bench)? else { return Ok(()) };
+    let version = document.pointer(pointer).cloned().with_context(|| format!("no {pointer}"))?;
+    bench.container(["exit", "0"])?.set("/ociVersion", version)?.run().map(drop)
+}
