@@ -149,7 +149,7 @@ fn at_a_terminal_the_shell_prompts_and_controls_jobs() -> Result<()> {
     shell.expect("# ")?;
 
     shell.send("sleep 4321\n")?;
-    shell.wait_for_process("sleep 4321")?;
+    shell.wait_for_foreground("sleep 4321")?;
     shell.send("\u{1a}")?; // ^Z
     shell.expect("Stopped")?;
     shell.expect("# ")?;
@@ -158,6 +158,7 @@ fn at_a_terminal_the_shell_prompts_and_controls_jobs() -> Result<()> {
     shell.expect("# ")?;
     shell.send("fg\n")?;
     shell.expect("\nsleep 4321")?;
+    shell.wait_for_foreground("sleep 4321")?;
     shell.send("\u{3}")?; // ^C
     shell.send("echo status $?\n")?;
     shell.expect("status 130")?;

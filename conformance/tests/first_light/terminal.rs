@@ -70,10 +70,12 @@ impl Terminal {
         self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until a process with this command line runs below ours.
-    pub(crate) fn wait_for_process(&self, line: &str) -> Result<()> {
-        wait_until(Duration::from_secs(60), &format!("a process {line:?}"), || {
-            crate::traces::processes().is_ok_and(|all| all.iter().any(|process| process.line == line))
+    /// Waits until a process with this command line is the one that the terminal's signals go to: a shell says `fg`
+    /// before it is so.
+    pub(crate) fn wait_for_foreground(&self, line: &str) -> Result<()> {
+        wait_until(Duration::from_secs(60), &format!("{line:?} in the foreground"), || {
+            let all = crate::traces::processes().unwrap_or_default();
+            all.iter().filter(|process| process.line == line).any(|process| is_in_foreground(&process.pid))
         })
     }
 
@@ -91,6 +93,13 @@ impl Terminal {
         ensure!(self.reader.join().is_ok(), "the reader of the terminal panicked");
         Ok(status)
     }
+}
+
+/// Its process group is that of its terminal (proc_pid_stat(5), fields 5 and 8).
+fn is_in_foreground(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    fields.len() > 5 && fields[2] == fields[5]
 }
 
 fn quoted(word: &std::ffi::OsStr) -> String {
