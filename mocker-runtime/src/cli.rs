@@ -137,7 +137,9 @@ enum Command {
     Update(update::Update),
     Usage(usage::Usage),
 }
-/// The commands that enter a container. As the value of an option, too, such a word costs no more than an execve.
+
+/// The commands that enter a container, before the words are understood: one that is missing here (see
+/// [`Command::preserved`]) only takes that step later. The value of an option that is such a word costs an execve.
 const ENTERING: [&str; 3] = ["create", "exec", "run"];
 
 impl Command {
