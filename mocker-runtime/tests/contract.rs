@@ -31,7 +31,8 @@ impl Manager {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.bundle.state_root());
         for word in self.global.split(' ').chain(words.split(' ')).filter(|word| !word.is_empty()) {
-            command.arg(word.replace("BUNDLE", bundle).replace("ID", &self.bundle.id));
+            // The id first: a directory made for a test may have these two letters in its name.
+            command.arg(word.replace("ID", &self.bundle.id).replace("BUNDLE", bundle));
         }
         command.current_dir(bundle).stdin(Stdio::null());
         command
