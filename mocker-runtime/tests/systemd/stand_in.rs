@@ -172,7 +172,7 @@ fn a_bus_that_never_answers_keeps_nobody_waiting() {
         let bundle = Bundle::new(&["true"]);
         let address = format!("unix:path={}", socket.display());
         let mut command = bundle.write().command(&["--systemd-cgroup", "run", &bundle.id]);
-        let sentence = sentence.replace("SOCKET", &socket.to_string_lossy()).replace("ID", &bundle.id);
+        let sentence = sentence.replace("ID", &bundle.id).replace("SOCKET", &socket.to_string_lossy());
         fs::write(bundle.path().join("sentence"), sentence).unwrap();
         let child = command.env("DBUS_SYSTEM_BUS_ADDRESS", address).stderr(Stdio::piped()).spawn().unwrap();
         (bundle, child, "")
