@@ -55,6 +55,15 @@ pub(crate) struct Cgroup {
     scope: Option<systemd::Scope>,
 }
 
+/// The directories that this process is in: what a container has to show that has none of its own.
+pub(crate) fn own(mode: CgroupMode) -> Result<Vec<Dir>> {
+    let dirs = hierarchies(mode)?.into_iter().map(|hierarchy| {
+        let path = hierarchy.mount.join(&hierarchy.own);
+        Dir { controllers: hierarchy.controllers, mount: hierarchy.mount, path, made: 0 }
+    });
+    Ok(dirs.collect())
+}
+
 impl Cgroup {
     /// Where the directories will be; nothing is made yet.
     pub(crate) fn locate(plan: &plan::Cgroup, id: &str) -> Result<Self> {

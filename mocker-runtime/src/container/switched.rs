@@ -41,7 +41,7 @@ impl Switched {
             switched.keep("pid", libc::CLONE_NEWPID)?;
             join(target, libc::CLONE_NEWPID)?;
         }
-        if wanted.makes(libc::CLONE_NEWTIME) {
+        if has_clocks_of_the_host(wanted) {
             switched.keep("time", libc::CLONE_NEWTIME)?;
             part_time(wanted)?;
         }
@@ -55,7 +55,7 @@ impl Switched {
         if wanted.path(libc::CLONE_NEWPID).is_some() {
             switched.keep("pid", libc::CLONE_NEWPID)?;
         }
-        if wanted.makes(libc::CLONE_NEWTIME) {
+        if has_clocks_of_the_host(wanted) {
             switched.keep("time", libc::CLONE_NEWTIME)?;
         }
         match switched.leave() {
@@ -76,8 +76,14 @@ impl Switched {
     }
 }
 
+/// Whether the new time namespace belongs to the runtime's own user namespace; init makes the one of a new user
+/// namespace (`init/join.rs`).
+fn has_clocks_of_the_host(wanted: &Namespaces) -> bool {
+    wanted.makes(libc::CLONE_NEWTIME) && !wanted.makes(libc::CLONE_NEWUSER)
+}
+
 /// A new time namespace for the next child, with its offsets.
-pub(super) fn part_time(wanted: &Namespaces) -> Result<()> {
+pub(crate) fn part_time(wanted: &Namespaces) -> Result<()> {
     ns::unshare(libc::CLONE_NEWTIME as u64)?;
     match wanted.time_offsets.as_str() {
         "" => Ok(()),

@@ -1,7 +1,9 @@
 //! Namespaces that exist already.
 
+use std::path::Path;
+
 use super::Init;
-use crate::container::switched::join;
+use crate::container::switched::{join, part_time};
 use crate::error::Result;
 use crate::sys::ids;
 
@@ -21,8 +23,14 @@ pub(super) fn namespaces(init: &mut Init<'_>) -> Result<()> {
 
 /// In a user namespace this process is nobody until it says who it is.
 pub(super) fn become_root(init: &mut Init<'_>) -> Result<()> {
-    match init.plan.namespaces.has(libc::CLONE_NEWUSER) {
-        true => ids::set_ids(0, 0),
-        false => Ok(()),
+    let namespaces = &init.plan.namespaces;
+    if namespaces.has(libc::CLONE_NEWUSER) {
+        ids::set_ids(0, 0)?;
     }
+    if namespaces.makes(libc::CLONE_NEWUSER) && namespaces.makes(libc::CLONE_NEWTIME) {
+        // Only this root may, and its offsets have to be there before anybody is in it.
+        part_time(namespaces)?;
+        join(Path::new("/proc/self/ns/time_for_children"), libc::CLONE_NEWTIME)?;
+    }
+    Ok(())
 }

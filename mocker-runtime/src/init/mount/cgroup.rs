@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use super::Maker;
 use crate::abi::{Attr, Reach};
-use crate::cgroup::Dir;
+use crate::cgroup::{self, Dir};
 use crate::error::{Result, WhileDoing};
 use crate::init::rootfs::c_path;
 use crate::plan::mounts::Mount;
@@ -20,7 +20,10 @@ use crate::sys::path::{self, Make};
 
 impl Maker<'_> {
     pub(super) fn make_cgroup(&self, mount: &Mount) -> Result<()> {
-        match self.dirs {
+        // an ordinary user's container stays in its caller's cgroups
+        let own = if self.dirs.is_empty() { cgroup::own(self.plan.cgroup.mode)? } else { Vec::new() };
+        let dirs = if self.dirs.is_empty() { &own[..] } else { self.dirs };
+        match dirs {
             [] => Ok(()), // no hierarchy on the host: nothing to show
             [dir] if dir.controllers.is_empty() => {
                 let tree = self.tree_of(dir)?;
