@@ -7,11 +7,28 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::host;
+
 /// The capabilities of the usual configuration.
 pub const CAPABILITIES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
-/// What a person's `spec` would give, with the probe as the program and no terminal.
+/// What a person's `spec` would give, with the probe as the program and no terminal; for an ordinary user `spec
+/// --rootless`: a user namespace that maps this one user to root, and nothing that takes a cgroup.
 pub fn usual_config(args: &[String]) -> Value {
+    let mut config = config_of_root(args);
+    if !host::is_root() {
+        remove(&mut config, "/linux/resources");
+        if let Some(Value::Array(namespaces)) = config.pointer_mut("/linux/namespaces") {
+            namespaces.push(json!({ "type": "user" }));
+        }
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        config["linux"]["uidMappings"] = json!([{ "containerID": 0, "hostID": uid, "size": 1 }]);
+        config["linux"]["gidMappings"] = json!([{ "containerID": 0, "hostID": gid, "size": 1 }]);
+    }
+    config
+}
+
+fn config_of_root(args: &[String]) -> Value {
     json!({
         "ociVersion": "1.0.2",
         "process": {

@@ -36,9 +36,21 @@ pub enum Verdict {
     Pass,
     /// It does not; what was seen.
     Fail(String),
-    /// This machine cannot show it; the feature that it lacks.
+    /// This machine, or this tool, cannot show it; the feature that it lacks.
     Skip(String),
 }
+
+/// What the tool need not have, and does not: the check that finds it ends with this, and the case is a skip.
+#[derive(Debug)]
+pub struct Lacking(pub &'static str);
+
+impl std::fmt::Display for Lacking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is not there", self.0)
+    }
+}
+
+impl std::error::Error for Lacking {}
 
 impl Case {
     /// Runs the case against a runtime; each call and each wait ends with the limit.
@@ -55,14 +67,17 @@ impl<B> Case<B> {
         }
         match open().and_then(|place| (self.check)(&place)) {
             Ok(()) => Verdict::Pass,
-            Err(error) => Verdict::Fail(format!("{error:#}")),
+            Err(error) => match error.downcast_ref::<Lacking>() {
+                Some(lacking) => Verdict::Skip(lacking.0.to_owned()),
+                None => Verdict::Fail(format!("{error:#}")),
+            },
         }
     }
 }
 
 /// Runs the usual container once: a runtime that cannot do this would pass every case that wants an error.
 pub fn try_out(runtime: &Runtime, probe: &Path, limit: Duration) -> Result<()> {
-    if !Need::Root.is_met() {
+    if !Need::Container.is_met() {
         return Ok(());
     }
     let bench = Bench::new(runtime, probe, limit)?;

@@ -23,7 +23,13 @@ mod state;
 use crate::case::Case;
 use crate::host::Need;
 
-/// What every case needs until there are rootless twins.
+/// What a case needs that runs a container: root, or an ordinary user in a user namespace.
+const CONTAINER: &[Need] = &[Need::Container];
+/// What a case needs whose container has further users than the one who calls the runtime.
+const USERS: &[Need] = &[Need::Container, Need::Users];
+/// What a case needs that looks at a cgroup of the container.
+const CGROUP: &[Need] = &[Need::Container, Need::OwnCgroup];
+/// What a case needs that does or asks for what only root may: a mount on the host, a device, a raised priority.
 const ROOT: &[Need] = &[Need::Root];
 
 /// All cases, in the order of the specification.

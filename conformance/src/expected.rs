@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-use crate::host::{Cgroup, cgroup};
+use crate::host::{Cgroup, cgroup, is_root};
 
 const FILE: &str = include_str!("expected.toml");
 
@@ -24,6 +24,8 @@ pub struct Known {
     pub reason: String,
     /// Only on this version of cgroups.
     pub on: Option<Version>,
+    /// Only when it is called by such a user.
+    pub by: Option<Caller>,
     /// Where its authors know of it.
     pub upstream: Option<String>,
 }
@@ -36,6 +38,22 @@ pub enum Version {
     V1,
     /// cgroup v2.
     V2,
+}
+
+/// Who calls the tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Caller {
+    /// Root.
+    Root,
+    /// An ordinary user.
+    User,
+}
+
+impl Caller {
+    fn is_here(self) -> bool {
+        (self == Self::Root) == is_root()
+    }
 }
 
 impl Version {
@@ -55,7 +73,10 @@ impl Expected {
     pub fn of(version: &str) -> Result<Self> {
         let name = version.split(' ').next().unwrap_or_default();
         let mut known = entries()?;
-        known.retain(|entry| entry.tool == name && entry.on.is_none_or(Version::is_here));
+        known.retain(|entry| {
+            let here = entry.on.is_none_or(Version::is_here) && entry.by.is_none_or(Caller::is_here);
+            entry.tool == name && here
+        });
         Ok(Self { known })
     }
 
@@ -86,7 +107,7 @@ mod tests {
         for entry in entries().unwrap() {
             assert!(names.contains(entry.case.as_str()), "{} {}", entry.tool, entry.case);
             assert!(entry.reason.len() > 10, "{} {} {}", entry.tool, entry.case, entry.reason);
-            let place = (entry.tool.clone(), entry.case.clone(), format!("{:?}", entry.on));
+            let place = (entry.tool.clone(), entry.case.clone(), format!("{:?} {:?}", entry.on, entry.by));
             assert!(seen.insert(place), "{} {} is there twice", entry.tool, entry.case);
             let upstream = entry.upstream.as_deref().unwrap_or("https://");
             assert!(upstream.starts_with("https://"), "{} {} {upstream}", entry.tool, entry.case);

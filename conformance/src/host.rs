@@ -3,6 +3,8 @@
 //! A test that cannot run here says so with `skip`, nowhere else: each skip is a line in the file that
 //! `MOCKER_SKIPS` names, and the scripts count those lines.
 
+mod user;
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +16,8 @@ use anyhow::{Context, Result, bail};
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 
+pub use user::become_user;
+
 /// A feature of the machine that a test needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -21,6 +25,12 @@ pub enum Need {
     Root,
     /// Not root: what happens to an ordinary user.
     NotRoot,
+    /// A container can be made: by root, or by a user in a user namespace that maps this one user.
+    Container,
+    /// Containers have users beside the caller. Root can map or take any; the bundles of an ordinary user map one.
+    Users,
+    /// Cgroups can be made below the root of a hierarchy: root's right.
+    OwnCgroup,
     /// Controllers in cgroup v1 hierarchies (pure or hybrid).
     CgroupV1,
     /// One pure cgroup v2 hierarchy at /sys/fs/cgroup.
@@ -53,8 +63,9 @@ impl Need {
     /// Whether this machine has it.
     pub fn is_met(self) -> bool {
         match self {
-            Self::Root => is_root(),
+            Self::Root | Self::Users | Self::OwnCgroup => is_root(),
             Self::NotRoot => !is_root(),
+            Self::Container => is_root() || user_namespaces(),
             Self::CgroupV1 => cgroup() != Cgroup::V2 && cgroup() != Cgroup::None,
             Self::CgroupV2 => cgroup() == Cgroup::V2,
             Self::Controller(name) => has_controller(name),
@@ -84,6 +95,8 @@ impl Need {
             Self::V1Controller(name) => format!("v1-controller:{name}"),
             Self::Capability(_, name) => name.to_owned(),
             Self::NotRoot => "not-root".to_owned(),
+            Self::Users => "further-users".to_owned(),
+            Self::OwnCgroup => "cgroup-of-its-own".to_owned(),
             Self::CgroupV1 => "cgroup-v1".to_owned(),
             Self::CgroupV2 => "cgroup-v2".to_owned(),
             Self::UserNamespace => "user-namespace".to_owned(),

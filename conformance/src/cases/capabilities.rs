@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::{CONTAINER, USERS};
 use crate::case::{Case, expect_eq};
 use crate::inside::{Report, capability};
 
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         name: "capabilities.of-root-are-the-configured-sets",
         at: "config.md#configLinuxProcess",
         must: "**`effective`** (array of strings, OPTIONAL) the `effective` field is an array of effective capabilities that are kept for the process.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let sets = json!({
                 "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID"],
@@ -36,7 +36,7 @@ pub(super) const CASES: &[Case] = &[
         name: "capabilities.empty-sets-give-none",
         at: "config.md#configLinuxProcess",
         must: "**`bounding`** (array of strings, OPTIONAL) the `bounding` field is an array of bounding capabilities that are kept for the process.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let none: Value = SETS.iter().map(|(name, _)| ((*name).to_owned(), json!([]))).collect();
             let report = bench.reporter([])?.set("/process/capabilities", none)?.report()?;
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
         name: "capabilities.of-a-user-are-ambient",
         at: "config.md#configLinuxProcess",
         must: "**`ambient`** (array of strings, OPTIONAL) the `ambient` field is an array of ambient capabilities that are kept for the process.",
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let all = ["CAP_NET_BIND_SERVICE", "CAP_KILL"];
             let sets: Value = SETS.iter().map(|(name, _)| ((*name).to_owned(), json!(all))).collect();
@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
         name: "capabilities.of-a-user-without-ambient-are-lost",
         at: "config.md#configLinuxProcess",
         must: "**`ambient`** (array of strings, OPTIONAL) the `ambient` field is an array of ambient capabilities that are kept for the process.",
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let report =
                 bench.reporter([])?.set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?.report()?;
@@ -73,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
         name: "capabilities.unknown-one-only-warns",
         at: "config.md#configLinuxProcess",
         must: "Any value which cannot be mapped to a relevant kernel interface, or cannot be granted otherwise MUST be logged as a warning by the runtime.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report =
                 bench.reporter([])?.set("/process/capabilities/bounding/-", "CAP_NO_SUCH")?.report()?;
@@ -84,7 +84,7 @@ pub(super) const CASES: &[Case] = &[
         name: "capabilities.absent-means-none",
         at: "config.md#configLinuxProcess",
         must: "**`capabilities`** (object, OPTIONAL) is an object containing arrays that specifies the sets of capabilities for the process.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter([])?.set("/process/capabilities", json!({}))?.report()?;
             sets_are(&report, "CapBnd", &[])?;
@@ -95,7 +95,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.no-new-privileges-is-set",
         at: "config.md#configLinuxProcess",
         must: "**`noNewPrivileges`** (bool, OPTIONAL) setting `noNewPrivileges` to true prevents the process from gaining additional privileges.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for (wanted, seen) in [(true, "1"), (false, "0")] {
                 let report = bench.reporter([])?.set("/process/noNewPrivileges", wanted)?.report()?;
@@ -108,7 +108,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.filter-is-on",
         at: "config-linux.md#configLinuxSeccomp",
         must: "**`defaultAction`** *(string, REQUIRED)* - the default action for seccomp.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let profile = json!({
                 "defaultAction": "SCMP_ACT_ALLOW",
@@ -123,7 +123,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.absent-means-no-filter",
         at: "config-linux.md#configLinuxSeccomp",
         must: "Seccomp provides application sandboxing mechanism in the Linux kernel.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let own = std::fs::read_to_string("/proc/self/status")?;
             let own = own.lines().find_map(|line| line.strip_prefix("Seccomp:\t")).unwrap_or("0");

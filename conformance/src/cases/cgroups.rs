@@ -3,21 +3,21 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::{CGROUP, CONTAINER};
 use crate::bundle;
 use crate::case::{Bench, Case, expect_eq};
 use crate::host::Need;
 
-const V1: &[Need] = &[Need::Root, Need::CgroupV1];
+const V1: &[Need] = &[Need::OwnCgroup, Need::CgroupV1];
 const V2: &[Need] = &[
-    Need::Root,
+    Need::OwnCgroup,
     Need::CgroupV2,
     Need::Controller("memory"),
     Need::Controller("pids"),
     Need::Controller("cpu"),
 ];
-const MEMORY: &[Need] = &[Need::Root, Need::Controller("memory")];
-const CPUSET: &[Need] = &[Need::Root, Need::Controller("cpuset")];
+const MEMORY: &[Need] = &[Need::OwnCgroup, Need::Controller("memory")];
+const CPUSET: &[Need] = &[Need::OwnCgroup, Need::Controller("cpuset")];
 const RESOURCES: &str =
     "You can configure a container's cgroups via the `resources` field of the Linux configuration.";
 
@@ -26,7 +26,7 @@ pub(super) const CASES: &[Case] = &[
         name: "cgroup.absolute-path-is-below-the-mount-point",
         at: "config-linux.md#configLinuxCgroupsPath",
         must: "In the case of an absolute path (starting with `/`), the runtime MUST take the path to be relative to the cgroups mount point.",
-        needs: ROOT,
+        needs: CGROUP,
         check: |bench| {
             let setup = bench.container(["pause"])?;
             let path = format!("/conformance-{}", std::process::id());
@@ -172,7 +172,7 @@ pub(super) const CASES: &[Case] = &[
         name: "cgroup.mount-shows-the-container-its-own",
         at: "config-linux.md#configLinuxNamespaces",
         must: "**`cgroup`** the container will have an isolated view of the cgroup hierarchy.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let entry = bundle::mount("/sys/fs/cgroup", "cgroup", &["ro", "nosuid", "nodev", "noexec"]);
             let setup = bench

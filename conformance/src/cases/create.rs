@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::ROOT;
+use super::{CGROUP, CONTAINER, ROOT};
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::Setup;
 
@@ -12,7 +12,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.program-waits-for-start",
         at: "runtime.md#runtimeCreate",
         must: "`process.args` MUST NOT be applied until triggered by the `start` operation.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["write", "/data/mark", "x"])?.create()?;
             expect_eq("status after create", container.status()?, "created")?;
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.existing-id-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: "If the ID provided is not unique across all containers within the scope of the runtime, or is not valid in any other way, the implementation MUST generate an error and a new container MUST NOT be created.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let first = bench.container(["pause"])?.start()?;
             let before = first.state()?;
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.invalid-id-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: "If the ID provided is not unique across all containers within the scope of the runtime, or is not valid in any other way, the implementation MUST generate an error and a new container MUST NOT be created.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for id in ["..", "a/b", "a b", ""] {
                 bench.container(["pause"])?.id(id).refused().with_context(|| format!("id {id:?}"))?;
@@ -56,7 +56,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.bundle-without-config-is-an-error",
         at: "runtime.md#runtimeLifecycle",
         must: "If the runtime is unable to create the environment specified in the `config.json`, it MUST generate an error.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let bundle = bench.dir().join("empty");
             std::fs::create_dir(&bundle)?;
@@ -70,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.broken-json-is-an-error",
         at: "config.md#configValidValues",
         must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for (pointer, value) in [
                 ("/process/args", json!("sh")),
@@ -86,7 +86,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.missing-rootfs-is-an-error",
         at: "config.md#configRoot",
         must: "A directory MUST exist at the path declared by the field.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let refused = bench.container(["pause"])?.set("/root/path", "no-such-folder")?.refused()?;
             ensure!(!refused.stderr.is_empty(), "not a word about it");
@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.later-changes-of-config-have-no-effect",
         at: "runtime.md#runtimeLifecycle",
         must: "Any updates to `config.json` after this step MUST NOT affect the container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.reporter([])?.set("/process/env/-", "WHEN=before")?.create()?;
             let config = container.bundle().join("config.json");
@@ -114,7 +114,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.failed-one-leaves-no-cgroup",
         at: "runtime.md#runtimeErrors",
         must: "Unless otherwise stated, generating an error MUST leave the state of the environment as if the operation were never attempted - modulo any possible trivial ancillary changes such as logging.",
-        needs: ROOT,
+        needs: CGROUP,
         check: |bench| {
             let path = format!("/conformance-left-{}", std::process::id());
             failing(bench)?.set("/linux/cgroupsPath", path.as_str())?.refused()?;
@@ -149,7 +149,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.unknown-properties-are-ignored",
         at: "config.md#configExtensibility",
         must: "Runtimes MAY log unknown properties but MUST otherwise ignore them.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench.reporter([])?.set("/unheardOf", json!({ "a": 1 }))?;
             setup.set("/process/unheardOf", 1)?.set("/linux/unheardOf", "x")?.report().map(drop)
@@ -159,7 +159,7 @@ pub(super) const CASES: &[Case] = &[
         name: "create.oci-version-is-semver",
         at: "config.md#configSpecificationVersion",
         must: "**`ociVersion`** (string, REQUIRED) MUST be in SemVer v2.0.0 format",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             bench.container(["pause"])?.set("/ociVersion", "two")?.refused().context("ociVersion \"two\"")?;
             bench.container(["pause"])?.remove("/ociVersion").refused().context("no ociVersion")?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::{CONTAINER, ROOT, USERS};
 use crate::case::{Bench, Case, expect_eq};
 
 const DEFAULT: &str =
@@ -14,7 +14,7 @@ pub(super) const CASES: &[Case] = &[
         name: "devices.default-ones-are-there",
         at: "config-linux.md#configLinuxDefaultDevices",
         must: DEFAULT,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let devices = [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9), ("tty", 0)];
             let paths = devices.map(|(name, _)| format!("/dev/{name}"));
@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
         name: "devices.default-ones-can-be-used",
         at: "config-linux.md#configLinuxDefaultDevices",
         must: DEFAULT,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter(["/dev/null", "/dev/zero", "/dev/urandom"])?.report()?;
             expect_eq("a write to /dev/null", report.look("/dev/null", "write"), "ok")?;
@@ -45,7 +45,7 @@ pub(super) const CASES: &[Case] = &[
         name: "devices.default-ones-can-be-used-by-a-user",
         at: "config-linux.md#configLinuxDefaultDevices",
         must: DEFAULT,
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let setup =
                 bench.reporter(["/dev/null"])?.set("/process/user", json!({ "uid": 1000, "gid": 1000 }))?;
@@ -56,7 +56,7 @@ pub(super) const CASES: &[Case] = &[
         name: "devices.ptmx-is-of-the-containers-devpts",
         at: "config-linux.md#configLinuxDefaultDevices",
         must: "`/dev/ptmx`. A bind-mount or symlink of the container's `/dev/pts/ptmx`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter(["/dev/ptmx", "/dev/pts"])?.report()?;
             let link = report.look("/dev/ptmx", "link");
@@ -69,7 +69,7 @@ pub(super) const CASES: &[Case] = &[
         name: "devices.links-of-dev-are-there",
         at: "runtime-linux.md#runtimeLinuxDevSymbolicLinks",
         must: "While creating the container (step 2 in the lifecycle), runtimes MUST create the following symlinks if the source file exists after processing `mounts`:",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let links = [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")];
             let paths = links.map(|(name, _)| format!("/dev/{name}"));
@@ -84,7 +84,7 @@ pub(super) const CASES: &[Case] = &[
         name: "devices.no-console-without-a-terminal",
         at: "config-linux.md#configLinuxDefaultDevices",
         must: "`/dev/console` is set up if `terminal` is enabled in the config by bind mounting the pseudoterminal pty to `/dev/console`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter(["/dev/console"])?.report()?;
             ensure!(report.mount("/dev/console").is_err(), "something is mounted at /dev/console");

@@ -1,15 +1,16 @@
-//! features.md and features-linux.md: what a runtime says that it can do is so. A runtime without such a document keeps
-//! every sentence here, since it MAY have one.
+//! features.md and features-linux.md: what a runtime says that it can do is so. It MAY say nothing: without a command
+//! `features` these cases are skipped. One that has the command and prints no JSON fails them.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::CONTAINER;
 use super::hooks::{hook_entry, lines, names, with_hook};
 use crate::bundle;
-use crate::case::{Bench, Case, expect_eq};
+use crate::case::{Bench, Case, Lacking, expect_eq};
+use crate::host;
 use crate::inside::capability;
 
 /// What version 1.3 defines.
@@ -26,12 +27,22 @@ const VERSION: &str = "The runtime MUST accept this value as the `ociVersion` pr
 
 pub(super) const CASES: &[Case] = &[
     Case {
+        name: "features.is-a-json-document",
+        at: "features.md#features",
+        must: "A runtime MAY provide a JSON structure about its implemented features to runtime callers.",
+        needs: &[],
+        check: |bench| {
+            ensure!(document(bench)?.is_object(), "the document is no object");
+            Ok(())
+        },
+    },
+    Case {
         name: "features.newest-version-is-not-below-the-oldest",
         at: "features.md#featuresSpecificationVersion",
         must: "The value MUST NOT be less than the value of the `ociVersionMin` property.",
         needs: &[],
         check: |bench| {
-            let Some(document) = document(bench)? else { return Ok(()) };
+            let document = document(bench)?;
             let (oldest, newest) =
                 (version(&document, "ociVersionMin")?, version(&document, "ociVersionMax")?);
             ensure!(oldest <= newest, "{oldest:?} to {newest:?}");
@@ -42,14 +53,14 @@ pub(super) const CASES: &[Case] = &[
         name: "features.oldest-version-is-accepted",
         at: "features.md#featuresSpecificationVersion",
         must: VERSION,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| accepts(bench, "/ociVersionMin"),
     },
     Case {
         name: "features.newest-version-is-accepted",
         at: "features.md#featuresSpecificationVersion",
         must: VERSION,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| accepts(bench, "/ociVersionMax"),
     },
     Case {
@@ -58,7 +69,7 @@ pub(super) const CASES: &[Case] = &[
         must: "The Features structure MUST NOT contain properties that are not defined in this version of the Open Container Initiative Runtime Specification.",
         needs: &[],
         check: |bench| {
-            let Some(document) = document(bench)? else { return Ok(()) };
+            let document = document(bench)?;
             let names = document.as_object().context("the document is no object")?.keys();
             let others: Vec<&String> = names.filter(|name| !DEFINED.contains(&name.as_str())).collect();
             ensure!(others.is_empty(), "{others:?}");
@@ -69,7 +80,7 @@ pub(super) const CASES: &[Case] = &[
         name: "features.hooks-are-run",
         at: "features.md#featuresHooks",
         must: "The runtime MUST support the elements in this array as the `hooks` property of `config.json`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let kinds = words(bench, "/hooks")?;
             let (mut setup, inside) = (bench.container(["exit", "0"])?, Path::new("/data/log"));
@@ -92,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
         name: "features.mount-options-are-recognized",
         at: "features.md#featuresMountOptions",
         must: "The runtime MUST recognize the elements in this array as the `options` of `mounts` objects in `config.json`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             /// What is no flag, or one that not every file system and kernel takes, or that goes with no other.
             const OTHERS: [&str; 23] = [
@@ -128,15 +139,30 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "features.mount-options-are-not-those-of-a-file-system",
+        at: "features.md#featuresMountOptions",
+        must: "Linux: this array SHOULD NOT contain filesystem-specific mount options that are passed to the mount(2) syscall as `const void *data`.",
+        needs: &[],
+        check: |bench| {
+            let known =
+                ["size", "mode", "uid", "gid", "nr_inodes", "lowerdir", "upperdir", "workdir", "newinstance"];
+            let mut options = words(bench, "/mountOptions")?;
+            options.retain(|option| option.contains('=') || known.contains(&option.as_str()));
+            ensure!(options.is_empty(), "{options:?}");
+            Ok(())
+        },
+    },
+    Case {
         name: "features.namespaces-are-recognized",
         at: "features-linux.md#linuxFeaturesNamespaces",
         must: "The runtime MUST recognize the elements in this array as the `type` of `linux.namespaces` objects in `config.json`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let kinds = words(bench, "/linux/namespaces")?;
-            // A user namespace needs mappings, and has cases of its own.
-            let all: Vec<Value> =
-                kinds.iter().filter(|kind| *kind != "user").map(|kind| json!({ "type": kind })).collect();
+            // A user namespace needs mappings, which the bundle of an ordinary user has.
+            let has_mappings = !host::is_root();
+            let wanted = kinds.iter().filter(|kind| *kind != "user" || has_mappings);
+            let all: Vec<Value> = wanted.map(|kind| json!({ "type": kind })).collect();
             match all.is_empty() {
                 true => Ok(()),
                 false => bench.container(["exit", "0"])?.set("/linux/namespaces", all)?.run().map(drop),
@@ -147,7 +173,7 @@ pub(super) const CASES: &[Case] = &[
         name: "features.capabilities-are-recognized",
         at: "features-linux.md#linuxFeaturesCapabilities",
         must: "The runtime MUST recognize the elements in this array in the `process.capabilities` object of `config.json`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let names = words(bench, "/linux/capabilities")?;
             if names.is_empty() {
@@ -170,7 +196,7 @@ pub(super) const CASES: &[Case] = &[
         name: "features.seccomp-words-are-recognized",
         at: "features-linux.md#linuxFeaturesSeccomp",
         must: "The runtime MUST recognize the elements in this array in the `syscalls[].action` property of the `linux.seccomp` object in `config.json`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             /// Calls that no probe makes.
             const CALLS: [&str; 12] = [
@@ -210,12 +236,45 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "features.seccomp-architectures-are-recognized",
+        at: "features-linux.md#linuxFeaturesSeccomp",
+        must: "The runtime MUST recognize the elements in this array in the `architectures` property of the `linux.seccomp` object in `config.json`.",
+        needs: CONTAINER,
+        check: |bench| {
+            /// libseccomp has no filter for both orders of bytes.
+            const BIG: [&str; 11] = [
+                "M68K",
+                "MIPS",
+                "MIPS64",
+                "MIPS64N32",
+                "PARISC",
+                "PARISC64",
+                "PPC",
+                "PPC64",
+                "S390",
+                "S390X",
+                "SHEB",
+            ];
+            let is_big = |name: &String| BIG.contains(&name.trim_start_matches("SCMP_ARCH_"));
+            let mut architectures = words(bench, "/linux/seccomp/archs")?;
+            architectures.retain(|name| is_big(name) == cfg!(target_endian = "big"));
+            if architectures.is_empty() {
+                return Ok(());
+            }
+            let rule = json!({ "names": ["acct"], "action": "SCMP_ACT_ERRNO" });
+            let profile = json!({
+                "defaultAction": "SCMP_ACT_ALLOW", "architectures": architectures, "syscalls": [rule],
+            });
+            bench.container(["exit", "0"])?.set("/linux/seccomp", profile)?.run().map(drop)
+        },
+    },
+    Case {
         name: "features.annotations-are-a-map-of-strings",
         at: "features.md#featuresAnnotations",
         must: "Annotations MUST be a key-value map that follows the same convention as the Key and Values of the `annotations` property of `config.json`.",
         needs: &[],
         check: |bench| {
-            let Some(document) = document(bench)? else { return Ok(()) };
+            let document = document(bench)?;
             let Some(annotations) = document.get("annotations").filter(|value| !value.is_null()) else {
                 return Ok(());
             };
@@ -228,18 +287,26 @@ pub(super) const CASES: &[Case] = &[
     },
 ];
 
-/// What the runtime prints; None from one that prints nothing.
-fn document(bench: &Bench) -> Result<Option<Value>> {
+/// What the runtime prints.
+fn document(bench: &Bench) -> Result<Value> {
     let outcome = bench.runtime().call(&["features"], bench.left())?;
-    match outcome.status.success() {
-        true => serde_json::from_str(&outcome.stdout).context("the document is no JSON").map(Some),
-        false => Ok(None),
+    if !outcome.status.success() {
+        // it knows no such command if it says of it what it says of a word that nobody has for one
+        let unheard = bench.runtime().call(&[UNHEARD], bench.left())?;
+        // but for hints in later lines
+        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let same = first(&outcome.stderr.replace("features", UNHEARD)) == first(&unheard.stderr);
+        ensure!(!(same && outcome.status == unheard.status), Lacking("command:features"));
     }
+    outcome.success().context("features")?.json().context("features")
 }
+
+/// A command that no runtime has.
+const UNHEARD: &str = "futurama";
 
 /// The words of an array of the document; none where it has no such array.
 fn words(bench: &Bench, pointer: &str) -> Result<Vec<String>> {
-    let document = document(bench)?.unwrap_or_default();
+    let document = document(bench)?;
     let array = document.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
     array.into_iter().map(|word| Ok(word.as_str().context("a word is no text")?.to_owned())).collect()
 }
@@ -252,7 +319,7 @@ fn version(document: &Value, name: &str) -> Result<Vec<u64>> {
 
 /// Whether a container of this version of the specification runs.
 fn accepts(bench: &Bench, pointer: &str) -> Result<()> {
-    let Some(document) = document(bench)? else { return Ok(()) };
+    let document = document(bench)?;
     let version = document.pointer(pointer).cloned().with_context(|| format!("no {pointer}"))?;
     bench.container(["exit", "0"])?.set("/ociVersion", version)?.run().map(drop)
 }

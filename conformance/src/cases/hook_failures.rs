@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::ROOT;
+use super::CONTAINER;
 use super::hooks::{hook_entry, log, names, with_hook};
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::Setup;
@@ -13,28 +13,28 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.failing-prestart-fails-create",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `prestart` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| fails_create(bench, "prestart"),
     },
     Case {
         name: "hooks.failing-create-runtime-fails-create",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `createRuntime` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| fails_create(bench, "createRuntime"),
     },
     Case {
         name: "hooks.failing-create-container-fails-create",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `createContainer` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| fails_create(bench, "createContainer"),
     },
     Case {
         name: "hooks.failing-start-container-stops-the-container",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `startContainer` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let mut hook = hook_entry("/probe", "1", "/data/log".as_ref());
             hook["args"].as_array_mut().context("args")?.push(json!("3"));
@@ -52,7 +52,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.failing-poststart-stops-the-container",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `poststart` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = failing(bench.container(["pause"])?, bench, "poststart")?.create()?;
             container.call(&["start"])?.failure("start with a failing hook")?;
@@ -65,7 +65,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.failing-poststop-only-warns",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `poststop` hook fails, the runtime MUST log a warning, but the remaining hooks and lifecycle continue as if the hook had succeeded.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = failing(bench.container(["exit", "0"])?, bench, "poststop")?;
             let container = with_hook(setup, bench, "poststop", "after")?.run()?;
@@ -78,7 +78,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.failing-one-ends-the-list",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `createRuntime` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = failing(bench.container(["pause"])?, bench, "createRuntime")?;
             with_hook(setup, bench, "createRuntime", "after")?.refused()?;
@@ -89,7 +89,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.poststop-runs-after-a-failed-create",
         at: "runtime.md#runtimeLifecycle",
         must: "The `poststop` hooks MUST be invoked by the runtime.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = failing(bench.container(["pause"])?, bench, "createRuntime")?;
             let (outcome, container) = with_hook(setup, bench, "poststop", "poststop")?.try_create()?;
@@ -102,7 +102,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.too-slow-one-is-aborted",
         at: "config.md#configHooks",
         must: "**`timeout`** (int, OPTIONAL) is the number of seconds before aborting the hook.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let hook = json!({ "path": bench.probe(), "args": ["probe", "pause"], "timeout": 1 });
             let before = bench.left();
@@ -119,7 +119,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.missing-program-is-an-error",
         at: "runtime.md#runtimeLifecycle",
         must: "If any `createRuntime` hook fails, the runtime MUST generate an error, stop the container, and continue the lifecycle at step 12.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let hook = json!({ "path": "/no/such/hook" });
             bench.container(["pause"])?.set("/hooks/createRuntime/-", hook)?.refused().map(drop)
@@ -129,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.relative-path-is-an-error",
         at: "config.md#configHooks",
         must: "This specification extends the IEEE standard in that **`path`** MUST be absolute.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let hook = json!({ "path": "bin/true" });
             bench.container(["pause"])?.set("/hooks/createRuntime/-", hook)?.refused().map(drop)

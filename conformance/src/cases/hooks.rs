@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::CONTAINER;
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::{Container, Setup};
 
@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.run-in-the-order-of-the-lifecycle",
         at: "runtime.md#runtimeLifecycle",
         must: "The `createRuntime` hooks MUST be invoked by the runtime.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = all_hooks(bench)?.create()?;
             let created = ["prestart", "createRuntime", "createContainer"];
@@ -35,28 +35,28 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.prestart-runs",
         at: "config.md#configHooksPrestart",
         must: "The `prestart` hooks MUST be called as part of the `create` operation after the runtime environment has been created (according to the configuration in config.json) but before the `pivot_root` or any equivalent operation has been executed.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| runs_at_create(bench, "prestart"),
     },
     Case {
         name: "hooks.create-runtime-runs",
         at: "config.md#configHooksCreateRuntime",
         must: "The `createRuntime` hooks MUST be called as part of the `create` operation after the runtime environment has been created (according to the configuration in config.json) but before the `pivot_root` or any equivalent operation has been executed.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| runs_at_create(bench, "createRuntime"),
     },
     Case {
         name: "hooks.create-container-runs",
         at: "config.md#configHooksCreateContainer",
         must: "The `createContainer` hooks MUST be called as part of the `create` operation after the runtime environment has been created (according to the configuration in config.json) but before the `pivot_root` or any equivalent operation has been executed.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| runs_at_create(bench, "createContainer"),
     },
     Case {
         name: "hooks.start-container-runs",
         at: "config.md#configHooksStartContainer",
         must: "The `startContainer` hooks MUST be called before the user-specified process is executed as part of the `start` operation.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = all_hooks(bench)?.create()?;
             let log = container.rootfs("/data/log");
@@ -70,7 +70,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.poststart-runs-before-start-returns",
         at: "config.md#configHooksPoststart",
         must: "The `poststart` hooks MUST be called after the user-specified process is executed but before the `start` operation returns.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = with_hook(bench.container(["pause"])?, bench, "poststart", "1")?.create()?;
             ensure!(lines(&log(bench))?.is_empty(), "it ran in create");
@@ -82,7 +82,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.poststop-runs-before-delete-returns",
         at: "config.md#configHooksPoststop",
         must: "The `poststop` hooks MUST be called after the container is deleted but before the `delete` operation returns.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = with_hook(bench.container(["exit", "0"])?, bench, "poststop", "1")?.run()?;
             ensure!(lines(&log(bench))?.is_empty(), "it ran before delete");
@@ -94,7 +94,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.of-one-kind-run-in-the-listed-order",
         at: "config.md#configHooks",
         must: "Hooks MUST be called in the listed order.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for kind in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
                 let mut setup = bench.container(["exit", "0"])?;
@@ -112,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.get-the-state-on-stdin",
         at: "config.md#configHooks",
         must: STATE,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = all_hooks(bench)?.set("/annotations", json!({ "org.example.a": "b" }))?.run()?;
             container.delete()?.success()?;
@@ -126,7 +126,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.start-container-gets-the-state-on-stdin",
         at: "config.md#configHooks",
         must: STATE,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = all_hooks(bench)?.set("/annotations", json!({ "org.example.a": "b" }))?.run()?;
             let line = lines(&container.rootfs("/data/log"))?.pop().context("the hook did not run")?;
@@ -143,7 +143,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.pid-in-the-container-namespace-is-that-inside",
         at: "runtime.md#runtimeState",
         must: "For hooks executed in the container namespace, it is the pid as seen by the container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = with_hook(bench.container(["exit", "0"])?, bench, "createContainer", "1")?;
             let inside = hook_entry("/probe", "2", "/data/log".as_ref());
@@ -159,7 +159,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.state-has-the-status-of-its-step",
         at: "runtime.md#runtimeState",
         must: "The value MAY be one of: `creating`: the container is being created (step 2 in the lifecycle)",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = all_hooks(bench)?.run()?;
             container.delete()?.success()?;
@@ -180,7 +180,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.pid-is-the-container-process",
         at: "runtime.md#runtimeState",
         must: "For hooks executed in the runtime namespace, it is the pid as seen by the runtime.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = with_hook(bench.container(["pause"])?, bench, "createRuntime", "1")?.create()?;
             let line = lines(&log(bench))?.pop().context("the hook did not run")?;
@@ -191,7 +191,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.args-and-env-are-those-of-the-config",
         at: "config.md#configHooks",
         must: "**`env`** (array of strings, OPTIONAL) with the same semantics as IEEE Std 1003.1-2008's `environ`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let mut hook = hook_entry(&bench.probe(), "x", &log(bench));
             hook["args"][0] = json!("another name");
@@ -209,7 +209,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.run-in-the-runtime-namespace",
         at: "config.md#configHooksCreateRuntime",
         must: "The `createRuntime` hooks MUST be executed in the runtime namespace.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             all_hooks(bench)?.run()?.delete()?.success()?;
             for line in lines(&log(bench))?.iter().filter(|line| line["hook"] != "createContainer") {
@@ -230,7 +230,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hooks.run-in-the-container-namespace",
         at: "config.md#configHooksCreateContainer",
         must: "The `createContainer` hooks MUST be executed in the container namespace.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = with_hook(bench.container(["pause"])?, bench, "createContainer", "1")?;
             let inside = hook_entry("/probe", "2", "/data/log".as_ref());

@@ -20,14 +20,14 @@ const RIDMAP: &str = "`ridmap`         | SHOULD      | Indicates that the mount 
 const NONE: &str = "If there are no `uidMappings` and `gidMappings` specified and the container isn't using user namespaces, an error MUST be returned.";
 const RECURSIVE: &str = "`rnosuid`        | SHOULD      | Recursive `nosuid`";
 const BACK: &str = "`rsuid`          | SHOULD      | Recursive `suid`";
-const USERS: &[Need] = &[Need::Root, Need::UserNamespace];
+const NAMESPACE: &[Need] = &[Need::Root, Need::UserNamespace];
 
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "idmap.with-mappings-of-its-own",
         at: "config.md#configLinuxMountOptions",
         must: IDMAP,
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             let tree = Tree::new(bench, MsFlags::empty())?;
             let report = seen(bench.reporter(LOOKS)?, mapped(&tree, &["rbind", "idmap"]))?;
@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
         name: "idmap.recursive-one-maps-the-mounts-below",
         at: "config.md#configLinuxMountOptions",
         must: RIDMAP,
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             let tree = Tree::new(bench, MsFlags::empty())?;
             let report = seen(bench.reporter(LOOKS)?, mapped(&tree, &["rbind", "ridmap"]))?;
@@ -53,7 +53,7 @@ pub(super) const CASES: &[Case] = &[
         name: "idmap.mappings-count-without-the-option",
         at: "config.md#configMounts",
         must: "**`uidMappings`** (array of type LinuxIDMapping, OPTIONAL) The mapping to convert UIDs from the source file system to the destination mount point.",
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             let tree = Tree::new(bench, MsFlags::empty())?;
             let report = seen(bench.reporter(LOOKS)?, mapped(&tree, &["bind"]))?;
@@ -64,7 +64,7 @@ pub(super) const CASES: &[Case] = &[
         name: "idmap.leaves-the-source-alone",
         at: "config-linux.md#configLinuxUserNamespaceMappings",
         must: "The runtime SHOULD NOT modify the ownership of referenced filesystems to realize the mapping.",
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             use std::os::unix::fs::MetadataExt;
             let tree = Tree::new(bench, MsFlags::empty())?;
@@ -77,7 +77,7 @@ pub(super) const CASES: &[Case] = &[
         name: "idmap.with-the-mappings-of-the-container",
         at: "config.md#configLinuxMountOptions",
         must: "If they are not specified, the runtime MAY use the container's user namespace mapping, otherwise an error MUST be returned.",
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             let tree = Tree::new(bench, MsFlags::empty())?;
             for option in ["idmap", "ridmap"] {
@@ -112,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
         name: "idmap.only-one-kind-of-mapping-is-an-error",
         at: "config.md#configMounts",
         must: "If specified, it MUST be specified along with `gidMappings`.",
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             let tree = Tree::new(bench, MsFlags::empty())?;
             for kind in ["uidMappings", "gidMappings"] {

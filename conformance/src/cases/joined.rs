@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use nix::sched::CloneFlags;
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::CONTAINER;
 use super::idmap::with_users;
 use crate::case::{Bench, Case, expect_eq};
 use crate::host::Need;
 
-const USERS: &[Need] = &[Need::Root, Need::UserNamespace];
-const CLOCKS: &[Need] = &[Need::Root, Need::Path("/proc/self/ns/time")];
+const NAMESPACE: &[Need] = &[Need::Root, Need::UserNamespace];
+const CLOCKS: &[Need] = &[Need::Container, Need::Path("/proc/self/ns/time")];
 const CABLE: &[Need] = &[Need::Root, Need::Program("ip"), Need::NetworkDevice("veth")];
 
 pub(super) const CASES: &[Case] = &[
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.user-by-path-with-those-that-it-owns",
         at: "config-linux.md#configLinuxNamespaces",
         must: "The runtime MUST place the container process in the namespace associated with that `path`.",
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             let first = with_users(bench.container(["pause"])?)?.start()?;
             let path = |file: &str| Ok::<_, anyhow::Error>(format!("/proc/{}/ns/{file}", first.pid()?));
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.mappings-of-a-joined-user-namespace-stay",
         at: "config-linux.md#configLinuxUserNamespaceMappings",
         must: "**`uidMappings`** (array of objects, OPTIONAL) describes the user namespace uid mappings from the host to the container.",
-        needs: USERS,
+        needs: NAMESPACE,
         check: |bench| {
             use std::os::unix::fs::MetadataExt;
             let first = with_users(bench.container(["pause"])?)?.start()?;
@@ -125,7 +125,7 @@ pub(super) const CASES: &[Case] = &[
         name: "net-devices.a-missing-one-is-an-error",
         at: "config-linux.md#configLinuxNetworkDevices",
         must: "The runtime MUST check if moving the network interface to the container namespace is possible.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let devices = json!({ "nosuchdevice0": {} });
             bench.container(["pause"])?.set("/linux/netDevices", devices)?.refused().map(drop)

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::ROOT;
+use super::CONTAINER;
 use crate::case::{Bench, Case, expect_eq};
 use crate::host;
 
@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
         name: "labels.unknown-apparmor-profile-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: APPLY,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench.container(["pause"])?;
             setup.set("/process/apparmorProfile", "no_such_profile_of_conformance")?.refused_by_start()
@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
         name: "labels.selinux-label-that-cannot-be-set-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: APPLY,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench.container(["pause"])?;
             setup.set("/process/selinuxLabel", "no_u:such_r:label_t:s0")?.refused_by_start()
@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
         name: "labels.mount-label-that-cannot-be-set-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: APPLY,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench.container(["pause"])?;
             setup.set("/linux/mountLabel", "no_u:such_r:label_t:s0")?.refused_by_start()
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
         name: "intel-rdt.unknown-class-is-an-error",
         at: "config-linux.md#configLinuxIntelRdt",
         must: "If no mounted `resctrl` pseudo-filesystem is available in the runtime mount namespace, the runtime MUST generate an error.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let class = json!({ "closID": "no-such-class-of-conformance" });
             bench.container(["pause"])?.set("/linux/intelRdt", class)?.refused().map(drop)
@@ -57,14 +57,14 @@ pub(super) const CASES: &[Case] = &[
         name: "console.size-is-that-of-the-config",
         at: "config.md#configProcess",
         must: "**`consoleSize`** (object, OPTIONAL) specifies the console size in characters of the terminal.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| expect_eq("size of the terminal", console(bench)?, "33 77"),
     },
     Case {
         name: "console.size-without-a-terminal-is-ignored",
         at: "config.md#configProcess",
         must: "Runtimes MUST ignore `consoleSize` if `terminal` is `false` or unset.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let size = json!({ "height": 33, "width": 77 });
             bench.reporter([])?.set("/process/consoleSize", size)?.report().map(drop)

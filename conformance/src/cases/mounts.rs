@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::ROOT;
+use super::{CONTAINER, ROOT, USERS};
 use crate::bundle::{bind, mount};
 use crate::case::{Bench, Case, expect_eq};
 use crate::inside::Report;
@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.are-made-in-the-listed-order",
         at: "config.md#configMounts",
         must: "The runtime MUST mount entries in the listed order.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let places = ["/data", "/data/b", "/data/b/c", "/data/a"];
             let report = mounted(bench, &places.map(|place| mount(place, "tmpfs", &[])))?;
@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.later-one-covers-an-earlier-one",
         at: "config.md#configMounts",
         must: "The runtime MUST mount entries in the listed order.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = mounted(
                 bench,
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.relative-destination-is-below-the-root",
         at: "config.md#configMounts",
         must: "For compatibility with old tools and configurations, it MAY be a relative path, in which case it MUST be interpreted as relative to \"/\".",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             mounted(bench, &[mount("data/relative", "tmpfs", &[])])?.mount("/data/relative").map(drop)
         },
@@ -55,7 +55,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.tmpfs-options-reach-the-file-system",
         at: "config.md#configMounts",
         must: "Runtimes SHOULD treat unknown options as filesystem-specific ones and pass those as a comma-separated string to the fifth (`const void *data`) argument of mount(2).",
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let options = ["size=64k", "mode=711", "uid=5", "gid=6", "nr_inodes=100"];
             let report = mounted(bench, &[mount("/data", "tmpfs", &options)])?;
@@ -66,7 +66,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.flags-are-set",
         at: "config.md#configLinuxMountOptions",
         must: OPTIONS,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let flags = ["ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime"];
             mounted(bench, &[mount("/data", "tmpfs", &flags)])?.mount("/data")?.has(&flags)?;
@@ -79,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.nosymfollow-is-set",
         at: "config.md#configLinuxMountOptions",
         must: "`nosymfollow`    | SHOULD      | (Introduced in kernel 5.10, util-linux 2.38)",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             mounted(bench, &[mount("/data", "tmpfs", &["nosymfollow"])])?
                 .mount("/data")?
@@ -90,7 +90,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.later-options-win",
         at: "config.md#configLinuxMountOptions",
         must: "The \"MUST\" options correspond to mount(8).",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let options = ["ro", "noexec", "nosuid", "rw", "exec", "size=64k"];
             let mount = mounted(bench, &[mount("/data", "tmpfs", &options)])?.mount("/data")?;
@@ -103,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.defaults-is-no-option-of-the-file-system",
         at: "config.md#configLinuxMountOptions",
         must: "`defaults`       | MUST        | Corresponds to `mount(8)` (filesystem-independent).",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             mounted(bench, &[mount("/data", "tmpfs", &["defaults"])])?.mount("/data")?.has(&["rw"])
         },
@@ -112,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.bind-shows-the-source",
         at: "config.md#configMounts",
         must: BIND,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let source = folder(bench, "source")?;
             let report = mounted(bench, &[bind(&source, "/data", &["bind"])])?;
@@ -124,7 +124,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.bind-read-only-is-read-only",
         at: "config.md#configLinuxMountOptions",
         must: OPTIONS,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let source = folder(bench, "source")?;
             let report =
@@ -139,7 +139,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.bind-of-a-file",
         at: "config.md#configMounts",
         must: "**`source`** (string, OPTIONAL) A device name, but can also be a file or directory name for bind mounts or a dummy.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let source = folder(bench, "source")?.join("file");
             let setup = bench
@@ -152,7 +152,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.bind-source-relative-to-the-bundle",
         at: "config.md#configMounts",
         must: "Path values for bind mounts are either absolute or relative to the bundle.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench.reporter(["/data"])?;
             std::fs::create_dir(setup.bundle().join("beside"))?;
@@ -165,7 +165,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.bind-without-source-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: "If the runtime cannot apply a property as specified in the configuration, it MUST generate an error and a new container MUST NOT be created.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let entry = bind("/no/such/source".as_ref(), "/data", &["bind"]);
             bench.container(["pause"])?.set("/mounts/-", entry)?.refused().map(drop)
@@ -175,7 +175,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.unknown-file-system-is-an-error",
         at: "runtime.md#runtimeCreate",
         must: "If the runtime cannot apply a property as specified in the configuration, it MUST generate an error and a new container MUST NOT be created.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let entry = mount("/data", "nosuchfs", &[]);
             bench.container(["pause"])?.set("/mounts/-", entry)?.refused().map(drop)
@@ -212,7 +212,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.propagation-options-are-set",
         at: "config.md#configLinuxMountOptions",
         must: "`rprivate`       | MUST        | Bind mount propagation",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let source = folder(bench, "source")?;
             let of = |option: &str| -> Result<Vec<String>> {
@@ -230,7 +230,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.destination-symlink-does-not-lead-out",
         at: "config.md#configMounts",
         must: "**`destination`** (string, REQUIRED) Destination of mount point: path inside container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let outside = folder(bench, "outside")?;
             let setup = bench.reporter([])?;
@@ -248,7 +248,7 @@ pub(super) const CASES: &[Case] = &[
         name: "mounts.usual-file-systems-are-there",
         at: "config-linux.md#configLinuxDefaultFilesystems",
         must: "The following filesystems SHOULD be made available in each container's filesystem:",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter([])?.report()?;
             for (place, kind) in

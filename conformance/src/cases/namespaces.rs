@@ -1,13 +1,15 @@
 //! config-linux.md#configLinuxNamespaces, hostname, domainname, sysctl.
 
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::ROOT;
+use super::{CONTAINER, ROOT, USERS};
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::Container;
+use crate::host;
 
 /// The names of the specification and those below /proc/PID/ns.
 const KINDS: [(&str, &str); 5] =
@@ -18,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.listed-ones-are-new",
         at: "config-linux.md#configLinuxNamespaces",
         must: "If `path` is not specified, the runtime MUST create a new container namespace of type `type`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup =
                 bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "cgroup" }))?;
@@ -33,14 +35,17 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.unlisted-ones-are-inherited",
         at: "config-linux.md#configLinuxNamespaces",
         must: "If a namespace type is not specified in the `namespaces` array, the container MUST inherit the runtime namespace of that type.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             // without a network namespace of its own a sysfs cannot be mounted: it is left out
             let setup = bench.container(["pause"])?.without_namespace("ipc").without_namespace("uts");
             let setup =
                 setup.without_namespace("network").remove("/hostname").set("/mounts/5", tmpfs("/sys"))?;
             let container = setup.set("/mounts/4", tmpfs("/data"))?.start()?;
-            for file in ["ipc", "uts", "net", "user"] {
+            // an ordinary user's container has a user namespace in any case
+            let inherited: &[&str] =
+                if host::is_root() { &["ipc", "uts", "net", "user"] } else { &["ipc", "uts", "net"] };
+            for file in inherited {
                 expect_eq(&format!("the {file} namespace"), inode(&container, file)?, own(file)?)?;
             }
             Ok(())
@@ -85,7 +90,7 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.duplicates-are-an-error",
         at: "config-linux.md#configLinuxNamespaces",
         must: "If a `namespaces` field contains duplicated namespaces with same `type`, the runtime MUST generate an error.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "ipc" }))?;
             setup.refused().map(drop)
@@ -95,7 +100,7 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.pid-makes-the-program-pid-1",
         at: "config-linux.md#configLinuxNamespaces",
         must: "**`pid`** processes inside the container will only be able to see other processes inside the same container or inside the same pid namespace.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter(["/proc"])?.report()?;
             expect_eq("pid inside", report.at("/pid"), 1)?;
@@ -109,7 +114,7 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.user-maps-ids",
         at: "config-linux.md#configLinuxUserNamespaceMappings",
         must: "**`hostID`** *(uint32, REQUIRED)* - is the starting uid/gid on the host to be mapped to *containerID*.",
-        needs: &[crate::host::Need::Root, crate::host::Need::UserNamespace],
+        needs: USERS,
         check: |bench| {
             let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
             let setup = bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "user" }))?;
@@ -130,7 +135,7 @@ pub(super) const CASES: &[Case] = &[
         name: "namespaces.user-without-mappings-is-an-error",
         at: "config-linux.md#configLinuxUserNamespaceMappings",
         must: "**`size`** *(uint32, REQUIRED)* - is the number of ids to be mapped.",
-        needs: &[crate::host::Need::Root, crate::host::Need::UserNamespace],
+        needs: ROOT,
         check: |bench| {
             let setup = bench.container(["pause"])?.set("/linux/namespaces/-", json!({ "type": "user" }))?;
             setup.refused().map(drop)
@@ -140,7 +145,7 @@ pub(super) const CASES: &[Case] = &[
         name: "hostname.is-set-inside-only",
         at: "config.md#configHostname",
         must: "**`hostname`** (string, OPTIONAL) specifies the container's hostname as seen by processes running inside the container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let before = rustix::system::uname().nodename().to_owned();
             expect_eq(
@@ -159,14 +164,14 @@ pub(super) const CASES: &[Case] = &[
         name: "hostname.without-uts-namespace-is-an-error",
         at: "config.md#configValidValues",
         must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| bench.container(["pause"])?.without_namespace("uts").refused().map(drop),
     },
     Case {
         name: "domainname.is-set",
         at: "config.md#configDomainname",
         must: "**`domainname`** (string, OPTIONAL) specifies the container's domainname as seen by processes running inside the container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter([])?.set("/domainname", "foobarbaz.test")?.report()?;
             expect_eq("domainname", report.at("/domainname"), "foobarbaz.test")
@@ -176,7 +181,7 @@ pub(super) const CASES: &[Case] = &[
         name: "network.new-namespace-has-only-the-loopback",
         at: "config-linux.md#configLinuxNamespaces",
         must: "**`network`** the container will have its own network stack.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let mut interfaces = bench.reporter([])?.report()?.list("/interfaces");
             interfaces.sort();
@@ -187,14 +192,14 @@ pub(super) const CASES: &[Case] = &[
         name: "sysctl.is-set-inside-only",
         at: "config-linux.md#configLinuxSysctl",
         must: "**`sysctl`** (object, OPTIONAL) allows kernel parameters to be modified at runtime for the container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: sysctl_inside_only,
     },
     Case {
         name: "sysctl.of-the-machine-is-an-error",
         at: "config.md#configValidValues",
         must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for name in ["vm.no_such_thing", "net.ipv4.no_such_thing"] {
                 bench
@@ -217,9 +222,9 @@ fn sysctl_inside_only(bench: &Bench) -> Result<()> {
     // /proc/sys shows the reader's own namespaces: it has to be read by a program inside
     let read = |name: &str| -> Result<String> {
         let pid = container.pid()?.to_string();
-        let output = std::process::Command::new("nsenter")
-            .args(["--target", &pid, "--ipc", "--net", "--", "cat", &format!("/proc/sys/{name}")])
-            .output()?;
+        let user: &[&str] = if host::is_root() { &[] } else { &["--user", "--preserve-credentials"] };
+        let words = ["--target", &pid, "--ipc", "--net", "--", "cat", &format!("/proc/sys/{name}")];
+        let output = Command::new("nsenter").args(user).args(words).output()?;
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     };
     expect_eq("kernel.shmmni inside", read(shmmni)?, "1234")?;
@@ -246,12 +251,10 @@ fn own(file: &str) -> Result<u64> {
 
 /// Those of a network namespace that nothing has been done to: the loopback, and what the kernel adds on its own.
 fn fresh_interfaces() -> Result<Vec<String>> {
-    let read = || -> Result<String> {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
-        Ok(std::fs::read_to_string("/proc/thread-self/net/dev")?)
-    };
-    let text = std::thread::scope(|scope| scope.spawn(read).join());
-    let text = text.map_err(|_| anyhow::anyhow!("the thread is gone"))??;
+    let words: &[&str] = if host::is_root() { &["--net"] } else { &["--user", "--net"] };
+    let output = Command::new("unshare").args(words).args(["cat", "/proc/thread-self/net/dev"]).output()?;
+    ensure!(output.status.success(), "unshare: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
     let names = text.lines().filter_map(|line| line.split_once(':'));
     let mut names: Vec<String> = names.map(|(name, _)| name.trim().to_owned()).collect();
     names.sort();

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::ROOT;
+use super::{CGROUP, CONTAINER};
 use crate::case::{Bench, Case, expect_eq};
 
 const KILL: &str = "Attempting to send a signal to a container that is neither `created` nor `running` MUST have no effect on the container and MUST generate an error.";
@@ -15,7 +15,7 @@ pub(super) const CASES: &[Case] = &[
         name: "start.runs-the-program",
         at: "runtime.md#runtimeStart",
         must: "This operation MUST run the user-specified program as specified by `process`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["exit", "42"])?.start()?;
             expect_eq("exit status of the program", container.exit_status()?, 42)
@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
         name: "start.running-container-is-an-error",
         at: "runtime.md#runtimeStart",
         must: START,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let before = container.state()?;
@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
         name: "start.stopped-container-is-an-error",
         at: "runtime.md#runtimeStart",
         must: START,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["exit", "0"])?.run()?;
             container.call(&["start"])?.failure("start of a stopped container")?;
@@ -48,28 +48,28 @@ pub(super) const CASES: &[Case] = &[
         name: "start.unknown-container-is-an-error",
         at: "runtime.md#runtimeStart",
         must: "Attempting to `start` a container that is not `created` MUST have no effect on the container and MUST generate an error.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| unknown(bench, "start"),
     },
     Case {
         name: "start.missing-program-is-an-error",
         at: "config.md#configProcess",
         must: "This specification extends the IEEE standard in that at least one entry is REQUIRED (non-Windows), and that entry is used with the same semantics as `execvp`'s *file*.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| bench.container([])?.set("/process/args/0", "/no/such/program")?.refused_by_start(),
     },
     Case {
         name: "start.args-may-not-be-empty",
         at: "config.md#configProcess",
         must: "This specification extends the IEEE standard in that at least one entry is REQUIRED (non-Windows), and that entry is used with the same semantics as `execvp`'s *file*.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| bench.container([])?.set("/process/args", json!([]))?.refused_by_start(),
     },
     Case {
         name: "kill.sends-the-signal",
         at: "runtime.md#runtimeKill",
         must: "This operation MUST send the specified signal to the container process.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for (word, name) in [("TERM", "SIGTERM"), ("SIGUSR1", "SIGUSR1"), ("12", "SIGUSR2")] {
                 let container = bench.container(["signal"])?.start()?;
@@ -86,7 +86,7 @@ pub(super) const CASES: &[Case] = &[
         name: "kill.created-container-can-be-killed",
         at: "runtime.md#runtimeKill",
         must: KILL,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.create()?;
             container.kill("KILL")?.success().context("kill of a created container")?;
@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
         name: "kill.stopped-container-is-an-error",
         at: "runtime.md#runtimeKill",
         must: KILL,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["exit", "0"])?.run()?;
             container.kill("TERM")?.failure("kill of a stopped container")?;
@@ -108,14 +108,14 @@ pub(super) const CASES: &[Case] = &[
         name: "kill.unknown-container-is-an-error",
         at: "runtime.md#runtimeKill",
         must: KILL,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| unknown(bench, "kill"),
     },
     Case {
         name: "kill.unknown-signal-is-an-error",
         at: "runtime.md#runtimeKill",
         must: "This operation MUST send the specified signal to the container process.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             container.kill("NOSUCHSIGNAL")?.failure("kill with an unknown signal")?;
@@ -126,7 +126,7 @@ pub(super) const CASES: &[Case] = &[
         name: "delete.running-container-is-an-error",
         at: "runtime.md#runtimeDelete",
         must: DELETE,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let before = container.state()?;
@@ -138,14 +138,14 @@ pub(super) const CASES: &[Case] = &[
         name: "delete.unknown-container-is-an-error",
         at: "runtime.md#runtimeDelete",
         must: DELETE,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| unknown(bench, "delete"),
     },
     Case {
         name: "delete.frees-the-id",
         at: "runtime.md#runtimeDelete",
         must: "Once a container is deleted its ID MAY be used by a subsequent container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["exit", "0"])?.run()?;
             container.delete()?.success().context("delete")?;
@@ -158,7 +158,7 @@ pub(super) const CASES: &[Case] = &[
         name: "delete.removes-the-cgroups",
         at: "runtime.md#runtimeDelete",
         must: "Deleting a container MUST delete the resources that were created during the `create` step.",
-        needs: ROOT,
+        needs: CGROUP,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let controller = if crate::host::cgroup() == crate::host::Cgroup::V2 { "" } else { "pids" };
@@ -174,7 +174,7 @@ pub(super) const CASES: &[Case] = &[
         name: "delete.leaves-the-bundle",
         at: "runtime.md#runtimeDelete",
         must: "Note that resources associated with the container, but not created by this container, MUST NOT be deleted.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["write", "/data/mark", "x"])?.run()?;
             container.delete()?.success().context("delete")?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use serde_json::json;
 
-use super::ROOT;
+use super::{CONTAINER, USERS};
 use crate::case::{Case, expect_eq};
 
 const RLIM: &str = "`rlim.rlim_cur` MUST match the configured value.";
@@ -13,7 +13,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.args-arrive-as-they-are",
         at: "config.md#configProcess",
         must: "**`args`** (array of strings, OPTIONAL) with similar semantics to IEEE Std 1003.1-2008 `execvp`'s *argv*.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let words = ["report", "", "a b", "--x=1", "$HOME", "ü\n"];
             let report = bench.container(words)?.report()?;
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.program-is-found-in-the-containers-path",
         at: "config.md#configProcess",
         must: "This specification extends the IEEE standard in that at least one entry is REQUIRED (non-Windows), and that entry is used with the same semantics as `execvp`'s *file*.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench
                 .reporter([])?
@@ -41,7 +41,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.env-is-that-of-the-config",
         at: "config.md#configProcess",
         must: "**`env`** (array of strings, OPTIONAL) with the same semantics as IEEE Std 1003.1-2008's `environ`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench
                 .reporter([])?
@@ -57,7 +57,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.cwd-is-set",
         at: "config.md#configProcess",
         must: "**`cwd`** (string, REQUIRED) is the working directory that will be set for the executable.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             expect_eq("cwd", bench.reporter([])?.set("/process/cwd", "/data")?.report()?.at("/cwd"), "/data")
         },
@@ -66,14 +66,14 @@ pub(super) const CASES: &[Case] = &[
         name: "process.relative-cwd-is-an-error",
         at: "config.md#configProcess",
         must: "This value MUST be an absolute path.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| bench.container(["pause"])?.set("/process/cwd", "data")?.refused_by_start(),
     },
     Case {
         name: "process.user-and-group-are-set",
         at: "config.md#configPOSIXUser",
         must: "**`uid`** (int, REQUIRED) specifies the user ID in the container namespace.",
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let report =
                 bench.reporter([])?.set("/process/user", json!({ "uid": 1234, "gid": 5678 }))?.report()?;
@@ -93,7 +93,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.additional-groups-are-exactly-those",
         at: "config.md#configPOSIXUser",
         must: "**`additionalGids`** (array of ints, OPTIONAL) specifies additional group IDs in the container namespace to be added to the process.",
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let user = json!({ "uid": 1, "gid": 2, "additionalGids": [5, 6, 70_000] });
             let groups = bench.reporter([])?.set("/process/user", user)?.report()?.status("Groups");
@@ -106,7 +106,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.no-groups-of-the-caller",
         at: "config.md#configPOSIXUser",
         must: "**`additionalGids`** (array of ints, OPTIONAL) specifies additional group IDs in the container namespace to be added to the process.",
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let groups = bench
                 .reporter([])?
@@ -121,7 +121,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.umask-is-set",
         at: "config.md#configPOSIXUser",
         must: "**`umask`** (int, OPTIONAL) specifies the umask of the user.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for (umask, text) in [(0o027, "0027"), (0, "0000"), (0o777, "0777")] {
                 let report = bench.reporter([])?.set("/process/user/umask", umask)?.report()?;
@@ -134,7 +134,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.rlimits-match",
         at: "config.md#configPOSIXProcess",
         must: RLIM,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let limits = [("RLIMIT_NOFILE", 512, 600), ("RLIMIT_CORE", 0, 4096), ("RLIMIT_NPROC", 300, 400)];
             let limits = limits.map(|(kind, soft, hard)| json!({ "type": kind, "soft": soft, "hard": hard }));
@@ -151,7 +151,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.unknown-rlimit-is-an-error",
         at: "config.md#configPOSIXProcess",
         must: "The runtime MUST generate an error for any values which cannot be mapped to a relevant kernel interface.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let limit = json!([{ "type": "RLIMIT_NO_SUCH", "soft": 1, "hard": 1 }]);
             bench.container(["pause"])?.set("/process/rlimits", limit)?.refused().map(drop)
@@ -161,7 +161,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.duplicate-rlimit-is-an-error",
         at: "config.md#configPOSIXProcess",
         must: "If `rlimits` contains duplicated entries with same `type`, the runtime MUST generate an error.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let limit = json!({ "type": "RLIMIT_CORE", "soft": 10, "hard": 20 });
             bench.container(["pause"])?.set("/process/rlimits", json!([limit, limit]))?.refused().map(drop)
@@ -171,7 +171,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.oom-score-is-set",
         at: "config.md#configLinuxProcess",
         must: "If `oomScoreAdj` is set, the runtime MUST set `oom_score_adj` to the given value.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report = bench.reporter([])?.set("/process/oomScoreAdj", 123)?.report()?;
             expect_eq("oom_score_adj", report.at("/oomScoreAdj"), "123")
@@ -181,7 +181,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.oom-score-stays-when-not-set",
         at: "config.md#configLinuxProcess",
         must: "If `oomScoreAdj` is not set, the runtime MUST NOT change the value of `oom_score_adj`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let own = std::fs::read_to_string("/proc/self/oom_score_adj")?;
             expect_eq("oom_score_adj", bench.reporter([])?.report()?.at("/oomScoreAdj"), own.trim())
@@ -191,7 +191,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.no-descriptors-but-the-standard-ones",
         at: "runtime-linux.md#runtimeLinuxFileDescriptors",
         must: "By default, only the `stdin`, `stdout` and `stderr` file descriptors are kept open for the application by the runtime.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             expect_eq(
                 "open descriptors",
@@ -204,7 +204,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.exit-status-is-passed-through",
         at: "runtime.md#runtimeLifecycle",
         must: "The runtime MUST run the user-specified program, as specified by `process`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for status in ["0", "1", "255"] {
                 let setup = bench.container(["exit", status])?;
@@ -224,14 +224,14 @@ pub(super) const CASES: &[Case] = &[
         name: "process.absent-is-an-error-at-start",
         at: "runtime.md#runtimeStart",
         must: "This operation MUST generate an error if `process` was not set.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| bench.container([])?.remove("/process").refused_by_start(),
     },
     Case {
         name: "process.terminal-wants-a-socket-from-create",
         at: "config.md#configProcess",
         must: "**`terminal`** (bool, OPTIONAL) specifies whether a terminal is attached to the process, defaults to false.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let refused = bench.container(["pause"])?.set("/process/terminal", true)?.refused();
             refused.context("terminal without a console socket").map(drop)
@@ -241,7 +241,7 @@ pub(super) const CASES: &[Case] = &[
         name: "process.personality-is-set",
         at: "config-linux.md#configLinuxPersonality",
         must: "**`personality`** (object, OPTIONAL) sets the Linux execution personality.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let report =
                 bench.reporter([])?.set("/linux/personality", json!({ "domain": "LINUX32" }))?.report()?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::{CONTAINER, USERS};
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::Container;
 use crate::host::Need;
@@ -11,14 +11,14 @@ use crate::inside::Report;
 
 const POLICY: &str = "**`memoryPolicy`** (object, OPTIONAL) sets the NUMA memory policy for the container.";
 const INVALID: &str = "Runtimes MUST generate an error when invalid or unsupported values are encountered.";
-const NUMA: &[Need] = &[Need::Root, Need::Path("/proc/self/numa_maps")];
+const NUMA: &[Need] = &[Need::Container, Need::Path("/proc/self/numa_maps")];
 
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "scheduler.policy-and-nice-are-set",
         at: "config.md#configLinuxProcess",
         must: "**`policy`** (string, REQUIRED) represents the scheduling policy.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for (policy, nice, number) in [("SCHED_OTHER", 7, "0"), ("SCHED_BATCH", 3, "3")] {
                 let seen = scheduled(bench, json!({ "policy": policy, "nice": nice }))?;
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
         name: "scheduler.unknown-policy-is-an-error",
         at: "config.md#configValidValues",
         must: INVALID,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let setup = bench.container(["pause"])?;
             setup.set("/process/scheduler", json!({ "policy": "SCHED_NO_SUCH" }))?.refused().map(drop)
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         name: "scheduler.unknown-flag-is-an-error",
         at: "config.md#configValidValues",
         must: INVALID,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let scheduler = json!({ "policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_NO_SUCH"] });
             bench.container(["pause"])?.set("/process/scheduler", scheduler)?.refused().map(drop)
@@ -54,7 +54,7 @@ pub(super) const CASES: &[Case] = &[
         name: "io-priority.is-set",
         at: "config.md#configLinuxProcess",
         must: "**`ioPriority`** (object, OPTIONAL) configures the I/O priority settings for the container's processes within the process group.",
-        needs: &[Need::Root, Need::Program("ionice")],
+        needs: &[Need::Container, Need::Program("ionice")],
         check: |bench| {
             for (class, priority, seen) in [
                 ("IOPRIO_CLASS_BE", 3, "best-effort: prio 3"),
@@ -74,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
         name: "io-priority.unknown-class-is-an-error",
         at: "config.md#configValidValues",
         must: INVALID,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let wanted = json!({ "class": "IOPRIO_CLASS_NO_SUCH", "priority": 3 });
             bench.container(["pause"])?.set("/process/ioPriority", wanted)?.refused().map(drop)
@@ -110,7 +110,7 @@ pub(super) const CASES: &[Case] = &[
         name: "memory-policy.unknown-mode-is-an-error",
         at: "config.md#configValidValues",
         must: INVALID,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let policy = json!({ "mode": "MPOL_NO_SUCH", "nodes": "0" });
             bench.container(["pause"])?.set("/linux/memoryPolicy", policy)?.refused().map(drop)
@@ -130,7 +130,7 @@ pub(super) const CASES: &[Case] = &[
         name: "exec-affinity.final-one-is-that-of-the-process",
         at: "config.md#configLinuxProcess",
         must: "**`final`** (string, OPTIONAL) is a list of CPUs the process will be run on after the transition to container's cgroup.",
-        needs: &[Need::Root, Need::Path("/sys/devices/system/cpu/cpu1")],
+        needs: &[Need::Container, Need::Path("/sys/devices/system/cpu/cpu1")],
         check: |bench| {
             for (affinity, list) in [("0", "0"), ("1", "1"), ("0-1", "0-1")] {
                 let wanted = json!({ "initial": "0", "final": affinity });
@@ -146,7 +146,7 @@ pub(super) const CASES: &[Case] = &[
         name: "exec-affinity.does-not-concern-the-container-process",
         at: "config.md#configLinuxProcess",
         must: "This setting is not applicable to the container's init process.",
-        needs: &[Need::Root, Need::Path("/sys/devices/system/cpu/cpu1")],
+        needs: &[Need::Container, Need::Path("/sys/devices/system/cpu/cpu1")],
         check: |bench| {
             let plain = bench.reporter([])?.report()?.status("Cpus_allowed_list");
             let wanted = json!({ "initial": "0", "final": "0" });
@@ -158,7 +158,7 @@ pub(super) const CASES: &[Case] = &[
         name: "exec.has-what-its-process-file-says",
         at: "config.md#configProcess",
         must: "**`process`** (object, OPTIONAL) specifies the container process.",
-        needs: ROOT,
+        needs: USERS,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let process = json!({
@@ -181,7 +181,7 @@ pub(super) const CASES: &[Case] = &[
         name: "exec.has-the-umask-of-its-process-file",
         at: "config.md#configPOSIXUser",
         must: "**`umask`** (int, OPTIONAL) specifies the umask of the user.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let user = json!({ "uid": 0, "gid": 0, "umask": 0o027 });
@@ -193,7 +193,7 @@ pub(super) const CASES: &[Case] = &[
         name: "exec.has-the-oom-score-of-its-process-file",
         at: "config.md#configLinuxProcess",
         must: "If `oomScoreAdj` is set, the runtime MUST set `oom_score_adj` to the given value.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let user = json!({ "uid": 0, "gid": 0 });

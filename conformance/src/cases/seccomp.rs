@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::CONTAINER;
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::Setup;
 use crate::host;
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.a-refused-call-has-the-configured-errno",
         at: "config-linux.md#configLinuxSeccomp",
         must: ERRNO,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for (number, name) in [(18, "EXDEV"), (95, "EOPNOTSUPP")] {
                 let rule = json!({ "names": UNLINK, "action": "SCMP_ACT_ERRNO", "errnoRet": number });
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.a-refused-call-has-eperm-by-default",
         at: "config-linux.md#configLinuxSeccomp",
         must: "Some actions like `SCMP_ACT_ERRNO` and `SCMP_ACT_TRACE` allow to specify the errno code to return. When the action doesn't support an errno, the runtime MUST print and error and fail. The default is `EPERM`.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let rule = json!({ "names": UNLINK, "action": "SCMP_ACT_ERRNO" });
             expect_eq("the answer", unlinked(filtered(bench, rule)?)?, "EPERM")
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.errno-of-an-action-without-one-is-an-error",
         at: "config-linux.md#configLinuxSeccomp",
         must: "When the action doesn't support an errno, the runtime MUST print and error and fail.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for action in ["SCMP_ACT_KILL", "SCMP_ACT_LOG", "SCMP_ACT_TRAP"] {
                 let rule = json!({ "names": UNLINK, "action": action, "errnoRet": 18 });
@@ -57,7 +57,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.killed-program-has-sigsys",
         at: "config-linux.md#configLinuxSeccomp",
         must: "**`action`** *(string, REQUIRED)* - the action for seccomp rules.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for action in ["SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"] {
                 let rule = json!({ "names": UNLINK, "action": action });
@@ -71,7 +71,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.arguments-decide",
         at: "config-linux.md#configLinuxSeccomp",
         must: "**`args`** *(array of objects, OPTIONAL)* - the specific syscall in seccomp.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             // the third argument of openat(2) are its flags: 0x241 stands for O_WRONLY | O_CREAT | O_TRUNC
             for (value, answer) in [(0x41, "EXDEV"), (0x42, "ok")] {
@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.unknown-action-is-an-error",
         at: "config.md#configValidValues",
         must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             filtered(bench, json!({ "names": UNLINK, "action": "SCMP_ACT_NO_SUCH" }))?.refused().map(drop)
         },
@@ -96,7 +96,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.flags-are-taken",
         at: "config-linux.md#configLinuxSeccomp",
         must: "**`flags`** *(array of strings, OPTIONAL)* - list of flags to use with seccomp(2).",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             for flag in
                 ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"]
@@ -112,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.unknown-flag-is-an-error",
         at: "config.md#configValidValues",
         must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let rule = json!({ "names": UNLINK, "action": "SCMP_ACT_ERRNO" });
             let flags = json!(["SECCOMP_FILTER_FLAG_NO_SUCH"]);
@@ -123,7 +123,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.listener-decides",
         at: "config-linux.md#configLinuxSeccomp",
         must: LISTENER,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let (_, answer) = supervised(bench)?;
             expect_eq("the answer", answer, "EOPNOTSUPP")
@@ -133,7 +133,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.listener-gets-the-process-state",
         at: "config-linux.md#containerprocessstate",
         must: "**`fds`** (array, OPTIONAL) is a string array containing the names of the file descriptors passed.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let (state, _) = supervised(bench)?;
             expect_eq("fds", state["fds"].clone(), json!(["seccompFd"]))?;
@@ -153,7 +153,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.missing-listener-is-an-error",
         at: "config-linux.md#configLinuxSeccomp",
         must: "If sending to this socket fails, the runtime MUST generate an error.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let rule = json!({ "names": UNLINK, "action": "SCMP_ACT_NOTIFY" });
             let setup = filtered(bench, rule)?.set("/linux/seccomp/listenerPath", "/no/such/socket")?;
@@ -164,7 +164,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.listener-without-notify-is-ignored",
         at: "config-linux.md#configLinuxSeccomp",
         must: "If the `SCMP_ACT_NOTIFY` action is not used this value is ignored.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let rule = json!({ "names": UNLINK, "action": "SCMP_ACT_ERRNO" });
             let setup = filtered(bench, rule)?.set("/linux/seccomp/listenerPath", "/no/such/socket")?;
@@ -175,7 +175,7 @@ pub(super) const CASES: &[Case] = &[
         name: "seccomp.metadata-without-a-listener-is-an-error",
         at: "config-linux.md#configLinuxSeccomp",
         must: "This field MUST NOT be set if `listenerPath` is not set.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let rule = json!({ "names": UNLINK, "action": "SCMP_ACT_ERRNO" });
             filtered(bench, rule)?.set("/linux/seccomp/listenerMetadata", "whatever")?.refused().map(drop)

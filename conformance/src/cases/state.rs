@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use super::ROOT;
+use super::CONTAINER;
 use crate::case::{Bench, Case, expect_eq};
 
 const RETURNS: &str =
@@ -14,7 +14,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.has-the-required-members",
         at: "runtime.md#runtimeQueryState",
         must: RETURNS,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.create()?;
             let state = container.state()?;
@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.pid-is-the-container-process",
         at: "runtime.md#runtimeState",
         must: "**`pid`** (int, REQUIRED when `status` is `created` or `running` on Linux, OPTIONAL on other platforms) is the ID of the container process.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.create()?;
             let pid = container.pid()?;
@@ -44,7 +44,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.status-follows-the-lifecycle",
         at: "runtime.md#runtimeState",
         must: "`created`: the runtime has finished the create operation (after step 2 in the lifecycle), and the container process has neither exited nor executed the user-specified program",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.create()?;
             expect_eq("status after create", container.status()?, "created")?;
@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.running-means-the-program-runs",
         at: "runtime.md#runtimeState",
         must: "`running`: the container process has executed the user-specified program but has not exited (after step 8 in the lifecycle)",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.create()?;
             let program =
@@ -74,7 +74,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.annotations-are-those-of-the-config",
         at: "runtime.md#runtimeState",
         must: "**`annotations`** (map, OPTIONAL) contains the list of annotations associated with the container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let annotations = json!({ "org.example.key": "value", "empty": "" });
             let container = bench.container(["pause"])?.set("/annotations", annotations.clone())?.create()?;
@@ -85,7 +85,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.no-annotations-is-absent-or-empty",
         at: "runtime.md#runtimeState",
         must: "If no annotations were provided then this property MAY either be absent or an empty map.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let state = bench.container(["pause"])?.create()?.state()?;
             let annotations = state.get("annotations");
@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.bundle-is-absolute",
         at: "runtime.md#runtimeState",
         must: "**`bundle`** (string, REQUIRED) is the absolute path to the container's bundle directory.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.create()?;
             let state = container.state()?;
@@ -114,7 +114,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.is-of-one-container-alone",
         at: "runtime.md#runtimeScopeContainer",
         must: "The entity using a runtime to create a container MUST be able to use the operations defined in this specification against that same container.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let one = bench.container(["pause"])?.start()?;
             let two = bench.container(["pause"])?.create()?;
@@ -129,7 +129,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.unknown-container-is-an-error",
         at: "runtime.md#runtimeQueryState",
         must: "Attempting to query a container that does not exist MUST generate an error.",
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let call = |words: &[&str]| Bench::runtime(bench).call(words, bench.left());
             call(&["state", "conformance-nobody"])?.failure("state of an unknown container")?;
@@ -140,7 +140,7 @@ pub(super) const CASES: &[Case] = &[
         name: "state.reading-changes-nothing",
         at: "runtime.md#runtimeQueryState",
         must: RETURNS,
-        needs: ROOT,
+        needs: CONTAINER,
         check: |bench| {
             let container = bench.container(["pause"])?.start()?;
             let first = container.state()?;

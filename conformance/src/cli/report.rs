@@ -40,7 +40,7 @@ impl Line {
             }
             (Verdict::Fail(seen), Some(reason)) => ("known", format!("{seen} (known: {reason})")),
             (Verdict::Fail(seen), None) => ("fail", seen.clone()),
-            (Verdict::Skip(feature), _) => ("skip", format!("this host has no {feature}")),
+            (Verdict::Skip(feature), _) => ("skip", format!("{feature} is not there")),
         }
     }
 

@@ -1,5 +1,8 @@
 //! One tool through the suite: what `run` and `compare` have in common.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,9 @@ pub(crate) struct Options {
     /// Cases at once [default: the number of processors]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Called by root: become this ordinary user first, with one id, one group and no capabilities
+    #[arg(long, value_name = "UID")]
+    user: Option<u32>,
     /// The probe, when it is not beside this program
     #[arg(long, value_name = "PATH")]
     probe: Option<PathBuf>,
@@ -67,11 +73,16 @@ impl Options {
         if host::is_root() {
             host::leave_mount_namespace()?;
         }
+        // opened by root, who may reach it where the user may not
+        let mut probe_file = File::open(self.probe()?).context("open the probe")?;
+        self.become_user()?;
         // on the file system of the bundles, so that they can have hard links of it: a copy being written in one thread
         // is a busy program when another one forks
         let dir = tempfile::tempdir()?;
         let probe = dir.path().join("probe");
-        std::fs::copy(self.probe()?, &probe).context("copy the probe")?;
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&probe)?;
+        io::copy(&mut probe_file, &mut copy).context("copy the probe")?;
+        drop(copy);
         case::try_out(&runtime, &probe, self.limit())?;
         let run = |case: &Case| case.run(&runtime, &probe, self.limit());
         self.each(&cases, &runtime.version()?, format, run)
@@ -81,9 +92,14 @@ impl Options {
     pub(crate) fn image_tool(&self, program: &Path, format: Format) -> Result<report::Report> {
         let cases = chosen(cases::image::all(), self.filter.as_deref())?;
         let tool = Tool::new(program)?;
+        self.become_user()?;
         image::try_out(&tool, self.limit())?;
         let run = |case: &Case<Desk>| case.run(&tool, self.limit());
         self.each(&cases, &tool.version()?, format, run)
+    }
+
+    fn become_user(&self) -> Result<()> {
+        self.user.map_or(Ok(()), host::become_user)
     }
 
     fn probe(&self) -> Result<PathBuf> {

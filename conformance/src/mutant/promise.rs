@@ -17,6 +17,11 @@ macro_rules! promise {
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "has-a-command-that-never-tells-its-features",
+        caught_by: &["features.is-a-json-document", "features.has-no-other-properties"],
+        change: Change::Refuses("features"),
+    },
+    Mutant {
         name: "promises-a-newest-version-below-the-oldest",
         caught_by: &["features.newest-version-is-not-below-the-oldest"],
         change: Change::Prints("features", |document| document["ociVersionMax"] = json!("0.9.0")),
@@ -54,6 +59,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "/linux/capabilities",
         "CAP_TEA",
         "features.capabilities-are-recognized"
+    ),
+    promise!(
+        "promises-an-option-of-a-file-system",
+        "/mountOptions",
+        "size=64k",
+        "features.mount-options-are-not-those-of-a-file-system"
+    ),
+    promise!(
+        "promises-another-architecture",
+        "/linux/seccomp/archs",
+        "SCMP_ARCH_TEA",
+        "features.seccomp-architectures-are-recognized"
     ),
     promise!(
         "promises-another-action",
