@@ -53,6 +53,9 @@ fn insn(code: u8, destination: u8, source: u8, offset: i16, immediate: i32) -> I
 
 /// A program that looks at the rules from the last to the first. A rule that allows takes its kinds of
 /// access off those asked for, and when none is left says yes; one that denies any that is left says no.
+///
+/// The kernel proves a program by walking every way through it, so neighbours that ask for the same type of device
+/// and the same major number ask once.
 pub(super) fn program(rules: &[Rule]) -> Vec<Insn> {
     let mut out = vec![
         // struct bpf_cgroup_dev_ctx: access in the upper and type in the lower half of one word, major, minor
@@ -63,47 +66,69 @@ pub(super) fn program(rules: &[Rule]) -> Vec<Insn> {
         insn(LOAD_WORD, MAJOR, 1, 4, 0),
         insn(LOAD_WORD, MINOR, 1, 8, 0),
     ];
-    for rule in rules.iter().rev() {
-        block(rule, &mut out);
+    // What no rule is about is denied, unless a rule about everything says otherwise; before that one none counts.
+    let total = rules.iter().rposition(Rule::is_total);
+    let rest = total.and_then(|at| rules.get(at..)).and_then(|rules| rules.split_first());
+    let (otherwise, rules) = rest.map_or((false, rules), |(total, rest)| (total.allow, rest));
+    let rules: Vec<&Rule> = rules.iter().rev().collect();
+    for of_kind in rules.chunk_by(|a, b| a.kind == b.kind).flat_map(|rules| rules.chunks(FAR)) {
+        let mut inner = Vec::new();
+        for of_major in of_kind.chunk_by(|a, b| a.major == b.major) {
+            let (major, then) = (of_major.first().and_then(|rule| rule.major), of_major_number(of_major));
+            inner.extend(when(MAJOR, major.map(|major| major as i32), then));
+            // The kernel takes no program with instructions that are never reached.
+            if major.is_none() && of_major.iter().any(|rule| decides(rule)) {
+                break;
+            }
+        }
+        // BPF_DEVCG_DEV_BLOCK, BPF_DEVCG_DEV_CHAR
+        let kind = of_kind.first().and_then(|rule| rule.kind).map(|kind| if kind == 'b' { 1 } else { 2 });
+        out.extend(when(TYPE, kind, inner));
     }
-    out.extend([insn(SET, R0, 0, 0, 0), insn(EXIT, 0, 0, 0, 0)]);
+    out.extend([insn(SET, R0, 0, 0, i32::from(otherwise)), insn(EXIT, 0, 0, 0, 0)]);
     out
 }
 
-/// One rule; every "does not fit" jumps behind its last instruction.
-fn block(rule: &Rule, out: &mut Vec<Insn>) {
+/// Rules of one type and major number, down to the first that leaves nothing to the others.
+fn of_major_number(rules: &[&Rule]) -> Vec<Insn> {
+    let count = rules.iter().position(|rule| decides(rule)).map_or(rules.len(), |last| last + 1);
+    let one = |rule: &&Rule| when(MINOR, rule.minor.map(|minor| minor as i32), verdict(rule));
+    rules.iter().take(count).flat_map(one).collect()
+}
+
+/// Whether a rule says all of the devices of its type and major number.
+fn decides(rule: &Rule) -> bool {
+    rule.minor.is_none() && rule.access.0 as i32 == EVERY_ACCESS
+}
+
+/// Over as many rules a jump certainly reaches (its offset has 16 bits).
+const FAR: usize = 1024;
+
+/// What is done if a register has a value; whatever it has if none is given.
+fn when(register: u8, value: Option<i32>, then: Vec<Insn>) -> Vec<Insn> {
+    let test = value.map(|value| insn(JUMP_NOT_EQUAL, register, 0, then.len() as i16, value));
+    test.into_iter().chain(then).collect()
+}
+
+/// What a rule that fits does.
+fn verdict(rule: &Rule) -> Vec<Insn> {
     let access = rule.access.0 as i32;
-    let body = match rule.allow {
-        true => vec![
-            insn(AND, ACCESS, 0, 0, !access & 0b111),
-            insn(JUMP_NOT_EQUAL, ACCESS, 0, 2, 0),
-            insn(SET, R0, 0, 0, 1),
-            insn(EXIT, 0, 0, 0, 0),
-        ],
+    let say = |yes: bool| [insn(SET, R0, 0, 0, i32::from(yes)), insn(EXIT, 0, 0, 0, 0)];
+    let unless = match rule.allow {
+        // Of what is asked for something is always left, so a rule about all kinds of access decides.
+        _ if access == EVERY_ACCESS => vec![],
+        true => vec![insn(AND, ACCESS, 0, 0, !access & EVERY_ACCESS), insn(JUMP_NOT_EQUAL, ACCESS, 0, 2, 0)],
         false => vec![
             insn(MOVE, SCRATCH, ACCESS, 0, 0),
             insn(AND, SCRATCH, 0, 0, access),
             insn(JUMP_EQUAL, SCRATCH, 0, 2, 0),
-            insn(SET, R0, 0, 0, 0),
-            insn(EXIT, 0, 0, 0, 0),
         ],
     };
-    // BPF_DEVCG_DEV_BLOCK, BPF_DEVCG_DEV_CHAR
-    let kind = rule.kind.map(|kind| if kind == 'b' { 1 } else { 2 });
-    let tests: Vec<(u8, i32)> = [
-        (TYPE, kind),
-        (MAJOR, rule.major.map(|major| major as i32)),
-        (MINOR, rule.minor.map(|minor| minor as i32)),
-    ]
-    .into_iter()
-    .filter_map(|(register, value)| value.map(|value| (register, value)))
-    .collect();
-    for (at, (register, value)) in tests.iter().enumerate() {
-        let past = tests.len() - at - 1 + body.len();
-        out.push(insn(JUMP_NOT_EQUAL, *register, 0, past as i16, *value));
-    }
-    out.extend(body);
+    unless.into_iter().chain(say(rule.allow)).collect()
 }
+
+/// Making, reading, writing: `BPF_DEVCG_ACC_*`.
+const EVERY_ACCESS: i32 = 0b111;
 
 #[cfg(test)]
 mod tests {
@@ -133,6 +158,25 @@ mod tests {
                 other => panic!("unknown operation {other:#x}"),
             }
         }
+    }
+
+    /// The kernel refuses a program with an instruction that no way leads to (check_cfg of kernel/bpf/cfg.c).
+    fn assert_all_is_reached(program: &[Insn]) {
+        let mut reached = vec![false; program.len()];
+        let mut ways = vec![0];
+        while let Some(at) = ways.pop() {
+            if std::mem::replace(&mut reached[at], true) {
+                continue;
+            }
+            let Insn { code, offset, .. } = program[at];
+            if matches!(code, JUMP_NOT_EQUAL | JUMP_EQUAL) {
+                ways.push(at + 1 + offset as usize);
+            }
+            if code != EXIT {
+                ways.push(at + 1);
+            }
+        }
+        assert!(reached.iter().all(|reached| *reached), "{program:?}");
     }
 
     /// The rule in words: the last rule that fits decides, for each kind of access.
@@ -171,6 +215,7 @@ mod tests {
                 for c in &pool {
                     let rules = [*a, *b, *c];
                     let program = program(&rules);
+                    assert_all_is_reached(&program);
                     for (kind, number, major, minor) in
                         [('c', 2, 1, 3), ('c', 2, 1, 5), ('c', 2, 9, 3), ('b', 1, 1, 3)]
                     {

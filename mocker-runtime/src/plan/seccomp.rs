@@ -20,7 +20,6 @@ mod answer;
 mod names;
 mod tree;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use seccompiler::sock_filter;
@@ -30,7 +29,7 @@ use crate::error::{Error, Result, WhileDoing};
 pub(crate) use answer::{ACTIONS, OPERATORS};
 use answer::{Answer, conditions, multiplexed};
 pub(crate) use names::WORDS as ARCHITECTURES;
-use names::{Family, Machine};
+use names::{Family, Machine, Name, Table};
 
 /// What is handed to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +68,12 @@ fn plan_for(machine: &Machine, given: &Seccomp<'_>) -> Result<Filter> {
         // The runtime's own last steps would have to be decided on.
         return Err(Error::invalid("SCMP_ACT_NOTIFY cannot be the defaultAction"));
     }
-    let rules = parse_rules(&given.syscalls, default)?;
+    let rules = parse_rules(&given.syscalls)?;
     let listener = listener(given, rules.iter().any(|rule| rule.answer == Answer::NOTIFY))?;
     let families = families(machine, &given.architectures)?;
-    let of = |family: &Family| Ok((family.audit, ranges(family, given, &rules, default)?));
+    let calls = rules.iter().flat_map(|rule| rule.names.iter().map(move |name| (Name::new(name), rule)));
+    let calls: Vec<(Name<'_>, &Rule<'_>)> = calls.collect();
+    let of = |family: &Family| Ok((family.audit, ranges(family, &calls, default)?));
     let numbers: Vec<(u32, Vec<tree::Range>)> = families.iter().map(of).collect::<Result<_>>()?;
     let program = tree::program(&numbers);
     if program.len() > MAX_LENGTH {
@@ -145,78 +146,101 @@ struct Rule<'a> {
     alternatives: Vec<Vec<seccompiler::SeccompCondition>>,
 }
 
-fn parse_rules<'a>(given: &'a [SeccompRule<'a>], default: Answer) -> Result<Vec<Rule<'a>>> {
-    let mut out = Vec::with_capacity(given.len());
-    for rule in given {
+fn parse_rules<'a>(given: &'a [SeccompRule<'a>]) -> Result<Vec<Rule<'a>>> {
+    let parse = |rule: &'a SeccompRule<'a>| {
         let answer = Answer::parse(&rule.action, rule.errno_ret).while_doing(|| "syscalls")?;
         let alternatives = conditions(&rule.args).while_doing(|| "syscalls: args")?;
-        if answer != default {
-            out.push(Rule { names: &rule.names, args: &rule.args, answer, alternatives });
-        }
-    }
-    Ok(out)
+        Ok(Rule { names: &rule.names, args: &rule.args, answer, alternatives })
+    };
+    given.iter().map(parse).collect()
 }
 
-/// What happens for one number: conditions in the order of the profile, then the rest.
-#[derive(Debug, Clone, Default)]
-struct Verdict {
-    always: Option<Answer>,
-    conditional: Vec<(Vec<seccompiler::SeccompCondition>, Answer)>,
+/// What a rule says of a number.
+#[derive(Debug)]
+struct Said<'a> {
+    number: u32,
+    rule: &'a Rule<'a>,
+    /// Of a call that is made through this number: what the first argument is then
+    through: Option<u64>,
 }
 
-impl Verdict {
-    fn add(&mut self, answer: Answer, alternatives: Vec<Vec<seccompiler::SeccompCondition>>) {
-        match alternatives.is_empty() {
-            // Of two that contradict each other the first counts, as with libseccomp: podman's profile has such.
-            true => _ = self.always.get_or_insert(answer),
-            false => self.conditional.extend(alternatives.into_iter().map(|all| (all, answer))),
+/// All that is said of the numbers of a table: in their order, and in the profile's for each.
+fn said<'a>(table: Table, calls: &[(Name<'_>, &'a Rule<'a>)]) -> Vec<Said<'a>> {
+    let mut out = Vec::with_capacity(calls.len() + calls.len() / 8);
+    for (name, rule) in calls {
+        if let Some(number) = table.number(name) {
+            out.push(Said { number, rule, through: None });
+        }
+        if let Some((number, call)) = table.multiplexer(name.as_str()) {
+            out.push(Said { number, rule, through: Some(call) });
         }
     }
+    out.sort_by_key(|said| said.number);
+    out
 }
 
 /// The whole space of numbers of one audit architecture, in ranges.
-fn ranges(
-    family: &Family,
-    given: &Seccomp<'_>,
-    rules: &[Rule<'_>],
-    default: Answer,
-) -> Result<Vec<tree::Range>> {
-    let mut out = tree::Ranges::new(Answer::KILL_THREAD);
+fn ranges(family: &Family, calls: &[(Name<'_>, &Rule<'_>)], default: Answer) -> Result<Vec<tree::Range>> {
+    let mut out = tree::Ranges::default();
+    out.push(0, tree::Leaf::Always(Answer::KILL_THREAD));
     for table in &family.tables {
-        let numbers = table.numbers();
-        let mut verdicts: BTreeMap<u32, Verdict> = BTreeMap::new();
-        for rule in rules {
-            for name in rule.names {
-                if let Some(number) = numbers.get(&**name) {
-                    verdicts.entry(*number).or_default().add(rule.answer, rule.alternatives.clone());
-                }
-                if let Some((number, call)) = table.multiplexer(name) {
-                    verdicts.entry(number).or_default().add(rule.answer, multiplexed(rule.args, call)?);
-                }
-            }
-        }
-        out.set(table.space(), tree::Leaf::of(default));
+        let said = said(*table, calls);
+        let (space, growth) = (table.space(), table.growth());
         // Calls newer than the profile: a program must be able to see that they are not there.
-        let named = given.syscalls.iter().flat_map(|rule| &rule.names);
-        let (first, last) = table.growth().into_inner();
-        let known = named.filter_map(|name| numbers.get(&**name).copied());
-        let newest = known.filter(|number| (first..=last).contains(number)).max();
-        if let Some(newest) = newest.filter(|newest| *newest < last && !default.lets_pass()) {
-            out.set(newest + 1..=last, tree::Leaf::of(Answer::NO_SYSCALL));
+        let known = said.iter().filter(|said| said.through.is_none() && growth.contains(&said.number));
+        let newest = known.map(|said| said.number).max().filter(|_| !default.lets_pass());
+        let unsaid = |number: u32| match newest {
+            Some(newest) if number > newest && growth.contains(&number) => Answer::NO_SYSCALL,
+            _ => default,
+        };
+        let mut from = |number: u32, leaf: tree::Leaf| {
+            out.push(number, leaf);
+            if let Some(after) = number.checked_add(1).filter(|after| space.contains(after)) {
+                out.push(after, tree::Leaf::Always(unsaid(after)));
+            }
+        };
+        from(*space.start(), tree::Leaf::Always(unsaid(*space.start())));
+        // What is beyond the growth has numbers above all others.
+        let (grown, own) = said.split_at(said.partition_point(|said| said.number <= *growth.end()));
+        for of_one in grown.chunk_by(|a, b| a.number == b.number) {
+            from(of_one.first().map_or(0, |said| said.number), leaf(of_one, default)?);
         }
-        for (number, verdict) in verdicts {
-            out.set(number..=number, leaf(&verdict, default));
+        if growth.end() < space.end() {
+            from(growth.end() + 1, tree::Leaf::Always(default));
+        }
+        for of_one in own.chunk_by(|a, b| a.number == b.number) {
+            from(of_one.first().map_or(0, |said| said.number), leaf(of_one, default)?);
+        }
+        if let Some(after) = space.end().checked_add(1) {
+            out.push(after, tree::Leaf::Always(Answer::KILL_THREAD));
         }
     }
     // A tracer that skips a call sets -1; that is no call of any table.
-    out.set(u32::MAX..=u32::MAX, tree::Leaf::of(default));
+    out.push(u32::MAX, tree::Leaf::Always(default));
     Ok(out.finish())
 }
 
-fn leaf(verdict: &Verdict, default: Answer) -> tree::Leaf {
-    match verdict.always {
-        Some(answer) => tree::Leaf::of(answer),
-        None => tree::Leaf::conditional(&verdict.conditional, default),
+/// What happens for one number: conditions in the order of the profile, then the rest. A rule that says what the
+/// default says is none.
+fn leaf(said: &[Said<'_>], default: Answer) -> Result<tree::Leaf> {
+    let counts = |said: &&Said<'_>| said.rule.answer != default;
+    let always = |said: &Said<'_>| said.through.is_none() && said.rule.alternatives.is_empty();
+    // Of two that contradict each other the first counts, as with libseccomp: podman's profile has such.
+    if let Some(said) = said.iter().filter(counts).find(|said| always(said)) {
+        return Ok(tree::Leaf::Always(said.rule.answer));
+    }
+    let mut made = Vec::new();
+    for said in said.iter().filter(counts) {
+        let alternatives = match said.through {
+            Some(call) => multiplexed(said.rule.args, call)?,
+            None => said.rule.alternatives.clone(),
+        };
+        made.extend(alternatives.into_iter().map(|all| (all, said.rule.answer)));
+    }
+    let lists: Vec<_> = made.iter().map(|(all, answer)| (all.as_slice(), *answer)).collect();
+    match lists.is_empty() {
+        true => Ok(tree::Leaf::Always(default)),
+        false => Ok(tree::Leaf::conditional(&lists, default)),
     }
 }
 

@@ -2,11 +2,11 @@
 
 mod numbers;
 
-use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use crate::abi::PROCESSOR;
 use crate::error::{Error, Result};
+pub(super) use numbers::Name;
 use numbers::{ARM_PRIVATE, IPC, SOCKETCALL, X32_BIT};
 
 /// A table of system calls: one architecture of the profile's words.
@@ -142,9 +142,16 @@ impl Table {
         socket.or_else(ipc)
     }
 
-    /// Every name that the table has; a program knows those of the machine that it was built for.
-    pub(super) fn numbers(self) -> HashMap<&'static str, u32> {
-        numbers::of(self)
+    /// The number of a call, if the table has one of that name; a program knows the tables of the machine that it was
+    /// built for.
+    pub(super) fn number(self, name: &Name<'_>) -> Option<u32> {
+        numbers::find(self, name)
+    }
+
+    /// Every name that the table has.
+    #[cfg(test)]
+    pub(super) fn numbers(self) -> std::collections::HashMap<&'static str, u32> {
+        numbers::all::of(self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ranges of numbers to a program: a binary search, with the answers at its leaves.
-
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+//!
+//! The program is written from its end to its start. Jumps lead forward only, so what a jump leads to is there
+//! already when the jump is written, and many numbers with the same answer can lead to one `return`.
 
 use seccompiler::{BpfProgram, SeccompCondition, SeccompRule, sock_filter};
 
@@ -24,19 +24,20 @@ fn insn(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
 
 /// What is done when the number is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Leaf(Vec<sock_filter>);
+pub(super) enum Leaf {
+    /// Whatever the arguments are
+    Always(Answer),
+    /// What looks at the arguments, to its last return
+    Program(Vec<sock_filter>),
+}
 
 impl Leaf {
-    pub(super) fn of(answer: Answer) -> Self {
-        Self(vec![insn(RETURN, 0, 0, answer.0)])
-    }
-
     /// The first list whose conditions all hold gives the answer.
-    pub(super) fn conditional(lists: &[(Vec<SeccompCondition>, Answer)], default: Answer) -> Self {
+    pub(super) fn conditional(lists: &[(&[SeccompCondition], Answer)], default: Answer) -> Self {
         let mut out = Vec::new();
         for (conditions, answer) in lists {
             // A rule without conditions is no conditional one, so this cannot fail.
-            if let Ok(rule) = SeccompRule::new(conditions.clone()) {
+            if let Ok(rule) = SeccompRule::new(conditions.to_vec()) {
                 // Two jumps for seccompiler's own chain of rules come first; a condition that does not hold
                 // leads behind the return that follows the block.
                 let block: BpfProgram = rule.into();
@@ -45,7 +46,7 @@ impl Leaf {
             }
         }
         out.push(insn(RETURN, 0, 0, default.0));
-        Self(out)
+        Self::Program(out)
     }
 }
 
@@ -56,74 +57,112 @@ pub(super) struct Range {
     leaf: Leaf,
 }
 
-/// The whole space of numbers while it is divided: each start and what holds from there on.
-#[derive(Debug)]
-pub(super) struct Ranges(BTreeMap<u32, Leaf>);
+/// The whole space of numbers, divided: each start and what holds from there on, in order.
+#[derive(Debug, Default)]
+pub(super) struct Ranges(Vec<Range>);
 
 impl Ranges {
-    /// One range with one answer.
-    pub(super) fn new(answer: Answer) -> Self {
-        Self(BTreeMap::from([(0, Leaf::of(answer))]))
+    /// From `start` on; what was said of that very number before counts no more. Neighbours with the same leaf are one.
+    pub(super) fn push(&mut self, start: u32, leaf: Leaf) {
+        self.0.pop_if(|last| last.start == start);
+        if self.0.last().is_none_or(|last| last.leaf != leaf) {
+            self.0.push(Range { start, leaf });
+        }
     }
 
-    /// Gives a part of the space another leaf.
-    pub(super) fn set(&mut self, numbers: RangeInclusive<u32>, leaf: Leaf) {
-        let (start, end) = numbers.into_inner();
-        if let Some(after) = end.checked_add(1)
-            && let Some((_, here)) = self.0.range(..=after).next_back()
-        {
-            let here = here.clone();
-            self.0.insert(after, here);
-        }
-        let inside: Vec<u32> = self.0.range(start..=end).map(|(at, _)| *at).collect();
-        for at in inside {
-            self.0.remove(&at);
-        }
-        self.0.insert(start, leaf);
-    }
-
-    /// Neighbours with the same leaf become one.
+    /// All of them.
     pub(super) fn finish(self) -> Vec<Range> {
-        let mut out: Vec<Range> = Vec::with_capacity(self.0.len());
-        for (start, leaf) in self.0 {
-            if out.last().is_none_or(|last| last.leaf != leaf) {
-                out.push(Range { start, leaf });
-            }
-        }
-        out
+        self.0
     }
 }
 
 /// The whole program: which architecture, then its tree; any other architecture ends the thread, as with libseccomp.
 pub(super) fn program(architectures: &[(u32, Vec<Range>)]) -> Vec<sock_filter> {
-    let mut out = vec![insn(LOAD, 0, 0, ARCHITECTURE)];
-    for (audit, ranges) in architectures {
-        let tree = search(ranges);
-        // not this one: over the long jump, the load and the tree
-        out.push(insn(JUMP_EQUAL, 1, 0, *audit));
-        out.push(insn(JUMP, 0, 0, tree.len() as u32 + 1));
-        out.push(insn(LOAD, 0, 0, NUMBER));
-        out.extend(tree);
+    let mut out = Backwards(Vec::new());
+    let mut other = out.put_return(Answer::KILL_THREAD);
+    for (audit, ranges) in architectures.iter().rev() {
+        let tree = out.search(ranges);
+        if out.over(tree) > 0 {
+            // The load leads to what follows it.
+            out.bring_near(tree);
+        }
+        let this = out.put(insn(LOAD, 0, 0, NUMBER));
+        other = out.put_jump(JUMP_EQUAL, *audit, this, other);
     }
-    out.push(insn(RETURN, 0, 0, Answer::KILL_THREAD.0));
-    out
+    out.put(insn(LOAD, 0, 0, ARCHITECTURE));
+    let Backwards(mut program) = out;
+    program.reverse();
+    program
 }
 
-/// Halves the ranges until one is left.
-fn search(ranges: &[Range]) -> Vec<sock_filter> {
-    let (left, right) = ranges.split_at(ranges.len() / 2);
-    let Some(middle) = right.first() else { return Vec::new() };
-    if left.is_empty() {
-        return middle.leaf.0.clone();
+/// A place in a program that is written backwards: how many instructions come behind it.
+type Place = usize;
+
+/// A program, its last instruction first.
+struct Backwards(Vec<sock_filter>);
+
+impl Backwards {
+    fn put(&mut self, insn: sock_filter) -> Place {
+        self.0.push(insn);
+        self.0.len() - 1
     }
-    let (start, left, right) = (middle.start, search(left), search(right));
-    let mut out = Vec::with_capacity(left.len() + right.len() + 2);
-    match u8::try_from(left.len()) {
-        Ok(past) => out.push(insn(JUMP_AT_LEAST, past, 0, start)),
-        // A conditional jump reaches 255 instructions, a plain one any.
-        Err(_) => out.extend([insn(JUMP_AT_LEAST, 0, 1, start), insn(JUMP, 0, 0, left.len() as u32)]),
+
+    /// How many instructions the next one would have to jump over.
+    fn over(&self, to: Place) -> usize {
+        self.0.len() - to - 1
     }
-    out.extend(left);
-    out.extend(right);
-    out
+
+    /// A jump to one of two places, which a conditional jump reaches at most 255 instructions away.
+    fn put_jump(&mut self, code: u16, k: u32, yes: Place, no: Place) -> Place {
+        // What brings the one nearer puts the other one instruction further away.
+        let (mut yes, mut no) = (yes, no);
+        if self.over(yes) >= 255 {
+            yes = self.bring_near(yes);
+        }
+        if self.over(no) >= 255 {
+            no = self.bring_near(no);
+        }
+        let over = |to| u8::try_from(self.over(to)).unwrap_or(u8::MAX);
+        self.put(insn(code, over(yes), over(no), k))
+    }
+
+    /// The same return once more, or a jump that reaches any place.
+    fn bring_near(&mut self, far: Place) -> Place {
+        match self.0.get(far) {
+            Some(insn) if insn.code == RETURN => self.put(insn.clone()),
+            _ => self.put(insn(JUMP, 0, 0, self.over(far) as u32)),
+        }
+    }
+
+    /// A return, or one that is there and near.
+    fn put_return(&mut self, answer: Answer) -> Place {
+        let same = |insn: &sock_filter| insn.code == RETURN && insn.k == answer.0;
+        // Near enough that many others can jump there as well.
+        let from = self.0.len().saturating_sub(128);
+        match self.0.iter().skip(from).rposition(same) {
+            Some(at) => from + at,
+            None => self.put(insn(RETURN, 0, 0, answer.0)),
+        }
+    }
+
+    /// Halves the ranges until one is left; gives the place where the search begins.
+    fn search(&mut self, ranges: &[Range]) -> Place {
+        let (left, right) = ranges.split_at(ranges.len() / 2);
+        match (left, right) {
+            (_, []) => self.put_return(Answer::KILL_THREAD),
+            ([], [range, ..]) => match &range.leaf {
+                Leaf::Always(answer) => self.put_return(*answer),
+                Leaf::Program(program) => {
+                    self.0.extend(program.iter().rev().cloned());
+                    self.0.len() - 1
+                }
+            },
+            (left, [middle, ..]) => {
+                let start = middle.start;
+                let right = self.search(right);
+                let left = self.search(left);
+                self.put_jump(JUMP_AT_LEAST, start, right, left)
+            }
+        }
+    }
 }

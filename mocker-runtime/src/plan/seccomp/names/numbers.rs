@@ -1,6 +1,7 @@
 //! Which number a system call has where.
-
-use std::collections::HashMap;
+//!
+//! A profile names hundreds of calls for each table, so the tables are made when the program is compiled: arrays of
+//! numbers in the order of the names' hashes, without a pointer that would have to be moved at each start.
 
 use super::Table;
 
@@ -10,53 +11,164 @@ pub(super) const X32_BIT: u32 = 0x4000_0000;
 /// From here on arm has calls of its own.
 pub(super) const ARM_PRIVATE: u32 = 0x000f_0000;
 
-/// The names that a table has. The tests know all tables; a program, those of the machine that it was built for, since
-/// each is thousands of bytes.
-pub(super) fn of(table: Table) -> HashMap<&'static str, u32> {
-    macro_rules! table {
-        ($arch:ident) => {
-            syscalls::$arch::Sysno::iter().map(|call| (call.name(), call.id() as u32)).collect()
-        };
+/// A name with its hash, which is the same for all tables.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::plan::seccomp) struct Name<'a> {
+    text: &'a str,
+    hash: usize,
+}
+
+impl<'a> Name<'a> {
+    pub(in crate::plan::seccomp) const fn new(text: &'a str) -> Self {
+        // FNV-1a: short, and names are short.
+        let (bytes, mut hash, mut at) = (text.as_bytes(), 0x811c_9dc5_u32, 0);
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+            at += 1;
+        }
+        Self { text, hash: (hash ^ (hash >> 15)) as usize }
     }
+
+    pub(in crate::plan::seccomp) fn as_str(&self) -> &'a str {
+        self.text
+    }
+}
+
+/// Twice as many as the longest table has, so that a search is short.
+const SLOTS: usize = 1024;
+/// No call has this number.
+const FREE: u16 = u16::MAX;
+
+/// Puts a call where its name's hash says, or into the next place that is free.
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler, and the place is below SLOTS")]
+const fn put(slots: &mut [u16; SLOTS], name: &str, number: i32) {
+    let mut at = Name::new(name).hash % SLOTS;
+    while slots[at] != FREE {
+        at = (at + 1) % SLOTS;
+    }
+    slots[at] = number as u16;
+}
+
+/// A function that finds a name's number among those that the list has for an architecture.
+macro_rules! table {
+    ($arch:ident) => {{
+        use syscalls::$arch::Sysno;
+        static NUMBERS: [u16; SLOTS] = {
+            let mut slots = [FREE; SLOTS];
+            let mut call = Sysno::first();
+            while let Some(next) = call.next() {
+                put(&mut slots, call.name(), call.id());
+                call = next;
+            }
+            put(&mut slots, call.name(), call.id());
+            // `next` stops before the last one.
+            if call.id() != Sysno::last().id() {
+                put(&mut slots, Sysno::last().name(), Sysno::last().id());
+            }
+            slots
+        };
+        |name: &Name<'_>| {
+            let places = (0..SLOTS).map(|step| (name.hash + step) % SLOTS);
+            let numbers = places.filter_map(|at| NUMBERS.get(at).copied()).take_while(|number| *number != FREE);
+            let named = |number: &u16| {
+                Sysno::new(usize::from(*number)).is_some_and(|call| call.name() == name.text)
+            };
+            numbers.map(u32::from).find(|number| named(&(*number as u16)))
+        }
+    }};
+}
+
+/// A name's number in a table. The tests know all tables; a program, those of the machine that it was built for, since
+/// each is thousands of bytes.
+pub(super) fn find(table: Table, name: &Name<'_>) -> Option<u32> {
     match table {
         #[cfg(any(test, target_arch = "x86_64"))]
-        Table::X86_64 => table!(x86_64),
+        Table::X86_64 => table!(x86_64)(name),
         #[cfg(any(test, target_arch = "x86_64"))]
-        Table::X32 => x32(),
+        Table::X32 => find(Table::X86_64, name).map(x32),
         #[cfg(any(test, target_arch = "x86_64"))]
-        Table::X86 => table!(x86),
+        Table::X86 => table!(x86)(name),
         #[cfg(any(test, target_arch = "aarch64"))]
-        Table::Aarch64 => wide(table!(aarch64)),
+        Table::Aarch64 => wide(name, table!(aarch64)),
         #[cfg(any(test, target_arch = "aarch64"))]
-        Table::Arm => arm(table!(arm)),
+        Table::Arm => arm(name).or_else(|| table!(arm)(name)),
         #[cfg(any(test, target_arch = "riscv64"))]
-        Table::Riscv64 => table!(riscv64),
+        Table::Riscv64 => table!(riscv64)(name),
         #[cfg(any(test, target_arch = "s390x"))]
-        Table::S390x => table!(s390x),
+        Table::S390x => table!(s390x)(name),
         #[cfg(any(test, target_arch = "powerpc64"))]
-        Table::Powerpc64 => table!(powerpc64),
+        Table::Powerpc64 => table!(powerpc64)(name),
         #[cfg(any(test, target_arch = "loongarch64"))]
-        Table::Loongarch64 => wide(table!(loongarch64)),
+        Table::Loongarch64 => wide(name, table!(loongarch64)),
         #[cfg(not(test))]
-        _ => HashMap::new(),
+        _ => None,
     }
 }
 
 /// As the kernel and the profiles have it: the list gives these two the calls that only processors of 32 bits have, and
 /// one by another name.
 #[cfg(any(test, target_arch = "aarch64", target_arch = "loongarch64"))]
-fn wide(mut numbers: HashMap<&'static str, u32>) -> HashMap<&'static str, u32> {
-    numbers.retain(|name, number| !(403..=423).contains(number) && *name != "fstatat");
-    numbers.insert("newfstatat", 79);
-    numbers
+fn wide(name: &Name<'_>, listed: impl Fn(&Name<'_>) -> Option<u32>) -> Option<u32> {
+    match name.text {
+        "newfstatat" => Some(79),
+        "fstatat" => None,
+        _ => listed(name).filter(|number| !(403..=423).contains(number)),
+    }
 }
 
-/// With what the kernel answers outside its table.
+/// What the kernel answers outside its table.
 #[cfg(any(test, target_arch = "aarch64"))]
-fn arm(mut numbers: HashMap<&'static str, u32>) -> HashMap<&'static str, u32> {
+fn arm(name: &Name<'_>) -> Option<u32> {
     let own = ["breakpoint", "cacheflush", "usr26", "usr32", "set_tls", "get_tls"];
-    numbers.extend(own.into_iter().zip(ARM_PRIVATE + 1..));
-    numbers
+    own.into_iter().zip(ARM_PRIVATE + 1..).find(|(known, _)| *known == name.text).map(|(_, number)| number)
+}
+
+/// x32 has x86_64's numbers with a bit, but for calls that take pointers in structures: these follow 512.
+#[cfg(any(test, target_arch = "x86_64"))]
+fn x32(number: u32) -> u32 {
+    use syscalls::x86_64::Sysno;
+    const OWN: [Sysno; 36] = [
+        Sysno::rt_sigaction,
+        Sysno::rt_sigreturn,
+        Sysno::ioctl,
+        Sysno::readv,
+        Sysno::writev,
+        Sysno::recvfrom,
+        Sysno::sendmsg,
+        Sysno::recvmsg,
+        Sysno::execve,
+        Sysno::ptrace,
+        Sysno::rt_sigpending,
+        Sysno::rt_sigtimedwait,
+        Sysno::rt_sigqueueinfo,
+        Sysno::sigaltstack,
+        Sysno::timer_create,
+        Sysno::mq_notify,
+        Sysno::kexec_load,
+        Sysno::waitid,
+        Sysno::set_robust_list,
+        Sysno::get_robust_list,
+        Sysno::vmsplice,
+        Sysno::move_pages,
+        Sysno::preadv,
+        Sysno::pwritev,
+        Sysno::rt_tgsigqueueinfo,
+        Sysno::recvmmsg,
+        Sysno::sendmmsg,
+        Sysno::process_vm_readv,
+        Sysno::process_vm_writev,
+        Sysno::setsockopt,
+        Sysno::getsockopt,
+        Sysno::io_setup,
+        Sysno::io_submit,
+        Sysno::execveat,
+        Sysno::preadv2,
+        Sysno::pwritev2,
+    ];
+    match OWN.iter().position(|call| call.id() as u32 == number) {
+        Some(at) => (512 + at as u32) | X32_BIT,
+        None => number | X32_BIT,
+    }
 }
 
 /// The calls of linux/net.h, from 1 on.
@@ -99,53 +211,66 @@ pub(super) const IPC: [(&str, u64); 12] = [
     ("shmctl", 24),
 ];
 
-/// x32 has x86_64's numbers with a bit, but for calls that take pointers in structures: these follow 512.
-#[cfg(any(test, target_arch = "x86_64"))]
-fn x32() -> HashMap<&'static str, u32> {
-    const OWN: [&str; 36] = [
-        "rt_sigaction",
-        "rt_sigreturn",
-        "ioctl",
-        "readv",
-        "writev",
-        "recvfrom",
-        "sendmsg",
-        "recvmsg",
-        "execve",
-        "ptrace",
-        "rt_sigpending",
-        "rt_sigtimedwait",
-        "rt_sigqueueinfo",
-        "sigaltstack",
-        "timer_create",
-        "mq_notify",
-        "kexec_load",
-        "waitid",
-        "set_robust_list",
-        "get_robust_list",
-        "vmsplice",
-        "move_pages",
-        "preadv",
-        "pwritev",
-        "rt_tgsigqueueinfo",
-        "recvmmsg",
-        "sendmmsg",
-        "process_vm_readv",
-        "process_vm_writev",
-        "setsockopt",
-        "getsockopt",
-        "io_setup",
-        "io_submit",
-        "execveat",
-        "preadv2",
-        "pwritev2",
-    ];
-    let mut numbers = of(Table::X86_64);
-    for number in numbers.values_mut() {
-        *number |= X32_BIT;
+#[cfg(test)]
+pub(in crate::plan::seccomp) mod all {
+    //! The same from the list itself, without hashes.
+
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// Every name of a table.
+    pub(in crate::plan::seccomp) fn of(table: Table) -> HashMap<&'static str, u32> {
+        macro_rules! table {
+            ($arch:ident) => {
+                syscalls::$arch::Sysno::iter()
+                    .chain([syscalls::$arch::Sysno::last()])
+                    .map(|call| (call.name(), call.id() as u32))
+                    .collect::<HashMap<_, _>>()
+            };
+        }
+        match table {
+            Table::X86_64 => table!(x86_64),
+            Table::X32 => table!(x86_64).into_iter().map(|(name, number)| (name, x32(number))).collect(),
+            Table::X86 => table!(x86),
+            Table::Aarch64 => without_narrow(table!(aarch64)),
+            Table::Arm => {
+                let own = ["breakpoint", "cacheflush", "usr26", "usr32", "set_tls", "get_tls"];
+                table!(arm).into_iter().chain(own.into_iter().zip(ARM_PRIVATE + 1..)).collect()
+            }
+            Table::Riscv64 => table!(riscv64),
+            Table::S390x => table!(s390x),
+            Table::Powerpc64 => table!(powerpc64),
+            Table::Loongarch64 => without_narrow(table!(loongarch64)),
+        }
     }
-    for (name, number) in OWN.into_iter().zip(512..) {
-        numbers.insert(name, number | X32_BIT);
+
+    fn without_narrow(mut numbers: HashMap<&'static str, u32>) -> HashMap<&'static str, u32> {
+        numbers.retain(|name, number| !(403..=423).contains(number) && *name != "fstatat");
+        numbers.insert("newfstatat", 79);
+        numbers
     }
-    numbers
+
+    #[test]
+    fn every_name_is_found_by_its_hash_in_every_table_and_no_other_is() {
+        for table in super::super::MACHINES.iter().flat_map(|machine| [machine.native].into_iter().chain(machine.others.iter().copied())) {
+            let numbers = of(table);
+            for (name, number) in &numbers {
+                assert_eq!(find(table, &Name::new(name)), Some(*number), "{table:?} {name}");
+            }
+            for name in of(Table::S390x).keys().chain(of(Table::X86).keys()).chain(&["", "no_such_call"]) {
+                assert_eq!(find(table, &Name::new(name)), numbers.get(name).copied(), "{table:?} {name}");
+            }
+            // the newest call of all, with which the list ends
+            assert!(numbers.contains_key("file_setattr"), "{table:?}");
+        }
+    }
+
+    #[test]
+    fn calls_of_x32_with_pointers_in_structures_have_numbers_of_their_own() {
+        let number = |name| find(Table::X32, &Name::new(name));
+        assert_eq!(number("rt_sigaction"), Some(X32_BIT + 512));
+        assert_eq!(number("pwritev2"), Some(X32_BIT + 547));
+        assert_eq!(number("read"), Some(X32_BIT));
+    }
 }
