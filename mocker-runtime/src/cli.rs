@@ -15,6 +15,7 @@ mod mounts;
 mod pattern;
 mod pause;
 mod ps;
+mod quick;
 mod restore;
 mod run;
 mod spec;
@@ -26,7 +27,6 @@ mod usage;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -38,12 +38,14 @@ use crate::log::{self, Format, Level};
 use crate::plan::cgroup::Driver;
 use crate::rootless::{self, Rootless};
 use crate::sealed;
-use crate::sys::{fd, mount};
+use crate::sys::{entry, fd, mount};
 
 /// The exit status of errors of ours, wrong usage too.
 const FAILURE: u8 = 1;
 /// The exit status of exec when it fails itself, as runc's.
 const EXEC_FAILURE: u8 = 255;
+
+const NAME: &str = "mocker-runtime";
 
 /// What docker reads: the version, `commit: C` (given at build by whoever makes a release), `spec: V`.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -53,7 +55,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 
 /// Runs OCI bundles: a low-level container runtime in the place of runc
 #[derive(Debug, Parser)]
-#[command(name = "mocker-runtime", version = VERSION.as_str(), disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = NAME, version = VERSION.as_str(), disable_help_subcommand = true, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -154,31 +156,45 @@ impl Command {
     }
 }
 
-/// The whole program.
-pub fn main() -> ExitCode {
+/// The whole program; gives its exit status.
+pub fn main() -> u8 {
+    entry::prepare();
+    let status = call();
+    // What does not end with a line break is still to be written; a closed stdout is no reason to fail.
+    std::io::stdout().flush().ok();
+    status
+}
+
+fn call() -> u8 {
     let words: Vec<_> = std::env::args_os().collect();
-    if words.iter().any(|word| ENTERING.iter().any(|name| word == name)) {
-        // Before all else, since it begins from the start; what goes wrong is told by whoever needs it, below.
-        sealed::ensure().ok();
+    if is_version(&words) {
+        write!(std::io::stdout(), "{NAME} {}\n", *VERSION).ok();
+        return 0;
     }
-    let words = spelling::respell(words, Cli::command);
-    let cli = match Cli::try_parse_from(words) {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
+    let enters = words.iter().any(|word| ENTERING.iter().any(|name| word == name));
+    // Before all else, since it begins from the start; what goes wrong is told by whoever needs it, below.
+    let sealed = enters && sealed::ensure().is_ok();
+    let cli = match quick::read(&words) {
+        Some(cli) => cli,
+        None => match Cli::try_parse_from(spelling::respell(words, Cli::command)) {
+            Ok(cli) => cli,
+            Err(error) => return usage(&error),
+        },
     };
     // A status of the program that exec could not run must not be mistaken for the program's own.
     let failure = if matches!(cli.command, Command::Exec(_)) { EXEC_FAILURE } else { FAILURE };
-    match cli.run() {
-        Ok(status) => ExitCode::from(status),
+    match cli.run(sealed) {
+        Ok(status) => status,
         Err(error) => {
             log::fail(&error.to_string(), error.hint());
-            ExitCode::from(failure)
+            failure
         }
     }
 }
 
 impl Cli {
-    fn run(self) -> Result<u8> {
+    /// `sealed` tells whether this program's file is out of the container's reach already.
+    fn run(self, sealed: bool) -> Result<u8> {
         let kept = self.command.preserved();
         if kept.is_some() || matches!(self.command, Command::Restore(_)) {
             mount::check_kernel()?;
@@ -192,7 +208,7 @@ impl Cli {
         if let Some(target) = &self.global.log {
             log::open(target, self.global.log_format)?;
         }
-        if kept.is_some() {
+        if kept.is_some() && !sealed {
             sealed::ensure()?;
         }
         let driver = self.global.driver();
@@ -224,18 +240,18 @@ impl Cli {
 }
 
 /// Help and version go to stdout; wrong words are one line on stderr.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: &clap::Error) -> u8 {
     use clap::error::ErrorKind;
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         // A closed stdout is no reason to fail.
         std::io::stdout().write_all(error.render().to_string().as_bytes()).ok();
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let text = error.render().to_string();
     let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
     log::fail(&line, Some("see mocker-runtime --help"));
-    ExitCode::from(FAILURE)
+    FAILURE
 }
 
 /// How a list is printed.
@@ -254,6 +270,11 @@ fn print(document: &serde_json::Value) -> Result<()> {
     writeln!(std::io::stdout(), "{text}").while_doing(|| "print")
 }
 
+/// `--version` and nothing else: asked for often, and not worth all that clap makes first.
+fn is_version(words: &[std::ffi::OsString]) -> bool {
+    matches!(words, [_, word] if word == "--version")
+}
+
 /// A path on the command line belongs to the caller's working directory.
 fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>> {
     path.map(|path| {
@@ -262,4 +283,22 @@ fn absolute(path: Option<PathBuf>) -> Result<Option<PathBuf>> {
             .while_doing(|| format!("make the path {} absolute", path.display()))
     })
     .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_what_clap_says() {
+        assert_eq!(Cli::command().render_version(), format!("{NAME} {}\n", *VERSION));
+    }
+
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[test]
+    fn the_commands_that_enter_a_container_are_known_where_the_program_begins() {
+        let enters = |word: &&str| entry::enters(&std::ffi::CString::new(*word).expect("no NUL"));
+        assert!(ENTERING.iter().all(enters));
+        assert!(!["", "r", "ru", "runs", "state", "execs"].iter().any(|word| enters(word)));
+    }
 }

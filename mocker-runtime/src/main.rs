@@ -1,7 +1,4 @@
 //! `mocker-runtime`: runs OCI bundles.
+#![no_main]
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    mocker_runtime::main()
-}
+mocker_runtime::entry!();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::quick::{Given, Names, Quick};
 use super::{absolute, descriptors};
 use crate::bundle::Bundle;
 use crate::cgroup;
@@ -53,6 +54,16 @@ pub(super) struct Setup {
     pub(super) preserve_fds: u32,
 }
 
+impl Quick for Create {
+    const VALUES: Names = Setup::VALUES;
+    const SWITCHES: Names = Setup::SWITCHES;
+
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        let bundle = given.path("--bundle").unwrap_or_else(|| PathBuf::from("."));
+        Some(Self { id: given.word()?, bundle, setup: Setup::take(given)? })
+    }
+}
+
 impl Create {
     pub(super) fn preserved(&self) -> u32 {
         self.setup.preserve_fds
@@ -67,6 +78,30 @@ impl Create {
         self.setup.check_detached(&plan)?;
         let options = self.setup.options(Until::Start, notify)?;
         root.create(&self.id, &bundle, &plan, options).map(drop)
+    }
+}
+
+impl Quick for Setup {
+    const VALUES: Names = &[
+        ("--bundle", "-b"),
+        ("--console-socket", ""),
+        ("--pid-file", ""),
+        ("--pidfd-socket", ""),
+        ("--config", ""),
+        ("--preserve-fds", ""),
+    ];
+    const SWITCHES: Names = &[("--no-pivot", ""), ("--no-new-keyring", "")];
+
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        Some(Self {
+            console_socket: given.path("--console-socket"),
+            pid_file: given.path("--pid-file"),
+            pidfd_socket: given.path("--pidfd-socket"),
+            config: given.path("--config"),
+            no_pivot: given.switch("--no-pivot"),
+            no_new_keyring: given.switch("--no-new-keyring"),
+            preserve_fds: given.parsed("--preserve-fds")?.unwrap_or_default(),
+        })
     }
 }
 

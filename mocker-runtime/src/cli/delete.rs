@@ -1,6 +1,7 @@
 //! `delete`: from words to one call.
 
 use super::pattern;
+use super::quick::{Given, Names, Quick};
 use crate::container::Root;
 use crate::container::delete::Force;
 use crate::container::id::ContainerId;
@@ -17,6 +18,14 @@ pub(super) struct Delete {
     /// Delete all containers whose names match
     #[arg(long)]
     regex: bool,
+}
+
+impl Quick for Delete {
+    const SWITCHES: Names = &[("--force", "-f")];
+
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        Some(Self { id: given.word()?, force: given.switch("--force"), regex: false })
+    }
 }
 
 impl Delete {

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use super::quick::{self, Names, Quick};
 use super::run::own_terminal;
 use super::{absolute, descriptors};
 use crate::bundle::config::{Capabilities, Linux, Process as Given, Text};
@@ -100,6 +101,48 @@ impl std::str::FromStr for Ids {
             Some((uid, gid)) => Ok(Self { uid: number(uid)?, gid: Some(number(gid)?) }),
             None => Ok(Self { uid: number(text)?, gid: None }),
         }
+    }
+}
+
+impl Quick for Exec {
+    const VALUES: Names = &[
+        ("--process", "-p"),
+        ("--console-socket", ""),
+        ("--pid-file", ""),
+        ("--pidfd-socket", ""),
+        ("--preserve-fds", ""),
+        ("--cwd", ""),
+        ("--env", "-e"),
+        ("--user", "-u"),
+    ];
+    const SWITCHES: Names = &[("--detach", "-d"), ("--tty", "-t")];
+    const WORDS: usize = 1;
+
+    fn take(given: &mut quick::Given<'_>) -> Option<Self> {
+        let change = Change {
+            cwd: given.value("--cwd").map(str::to_owned),
+            env: given.values("--env").map(str::to_owned).collect(),
+            tty: given.switch("--tty"),
+            user: given.parsed("--user")?,
+            additional_gids: Vec::new(),
+            cap: Vec::new(),
+            process_label: None,
+            apparmor: None,
+            no_new_privs: false,
+        };
+        Some(Self {
+            change,
+            process: given.path("--process"),
+            console_socket: given.path("--console-socket"),
+            pid_file: given.path("--pid-file"),
+            pidfd_socket: given.path("--pidfd-socket"),
+            detach: given.switch("--detach"),
+            preserve_fds: given.parsed("--preserve-fds")?.unwrap_or_default(),
+            cgroup: Vec::new(),
+            ignore_paused: false,
+            id: given.word()?,
+            command: given.rest()?,
+        })
     }
 }
 

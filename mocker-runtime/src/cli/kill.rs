@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use super::pattern;
+use super::quick::{Given, Names, Quick};
 use crate::container::id::ContainerId;
 use crate::container::status::{Verb, allow};
 use crate::container::{Container, Root};
@@ -22,6 +23,16 @@ pub(super) struct Kill {
     /// Send it to all containers whose names match
     #[arg(long)]
     regex: bool,
+}
+
+impl Quick for Kill {
+    const SWITCHES: Names = &[("--all", "-a")];
+
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        let id = given.word()?;
+        let signal = if given.has_words() { given.word()? } else { Signal(libc::SIGTERM) };
+        Some(Self { id, signal, all: given.switch("--all"), regex: false })
+    }
 }
 
 impl Kill {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use super::quick::{Given, Names, Quick};
 use super::{Form, print};
 use crate::container::{Container, Root};
 use crate::error::{Result, WhileDoing};
@@ -17,6 +18,16 @@ pub(super) struct List {
     /// Print the ids only
     #[arg(short, long)]
     quiet: bool,
+}
+
+impl Quick for List {
+    const VALUES: Names = &[("--format", "-f")];
+    const SWITCHES: Names = &[("--quiet", "-q")];
+
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        let format = given.choice("--format")?.unwrap_or_default();
+        Some(Self { format, quiet: given.switch("--quiet") })
+    }
 }
 
 impl List {

@@ -1,5 +1,6 @@
 //! `pause` and `resume`: from words to one call.
 
+use super::quick::{Given, Quick};
 use crate::container::Root;
 use crate::container::id::ContainerId;
 use crate::error::Result;
@@ -9,6 +10,12 @@ use crate::error::Result;
 pub(super) struct Pause {
     /// The container
     id: ContainerId,
+}
+
+impl Quick for Pause {
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        Some(Self { id: given.word()? })
+    }
 }
 
 impl Pause {
@@ -22,6 +29,12 @@ impl Pause {
 pub(super) struct Resume {
     /// The container
     id: ContainerId,
+}
+
+impl Quick for Resume {
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        Some(Self { id: given.word()? })
+    }
 }
 
 impl Resume {

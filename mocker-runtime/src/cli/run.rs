@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::create::Setup;
+use super::quick::{Given, Names, Quick};
 use crate::container::create::{Until, own_console};
 use crate::container::id::ContainerId;
 use crate::container::notify::{self, Notify};
@@ -35,6 +36,28 @@ pub(super) struct Run {
     no_subreaper: bool,
     #[command(flatten)]
     setup: Setup,
+}
+
+impl Quick for Run {
+    const VALUES: Names = Setup::VALUES;
+    const SWITCHES: Names = &[
+        ("--detach", "-d"),
+        ("--keep", ""),
+        ("--no-subreaper", ""),
+        ("--no-pivot", ""),
+        ("--no-new-keyring", ""),
+    ];
+
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        Some(Self {
+            word: given.word()?,
+            bundle: given.path("--bundle"),
+            detach: given.switch("--detach"),
+            keep: given.switch("--keep"),
+            no_subreaper: given.switch("--no-subreaper"),
+            setup: Setup::take(given)?,
+        })
+    }
 }
 
 impl Run {

@@ -1,5 +1,6 @@
 //! `start`: from words to one call.
 
+use super::quick::{Given, Quick};
 use crate::container::Root;
 use crate::container::id::ContainerId;
 use crate::container::notify::Listener;
@@ -10,6 +11,12 @@ use crate::error::Result;
 pub(super) struct Start {
     /// The container
     id: ContainerId,
+}
+
+impl Quick for Start {
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        Some(Self { id: given.word()? })
+    }
 }
 
 impl Start {

@@ -1,5 +1,6 @@
 //! `state`: from words to one call.
 
+use super::quick::{Given, Quick};
 use crate::container::Root;
 use crate::container::id::ContainerId;
 use crate::error::Result;
@@ -9,6 +10,12 @@ use crate::error::Result;
 pub(super) struct State {
     /// The container
     id: ContainerId,
+}
+
+impl Quick for State {
+    fn take(given: &mut Given<'_>) -> Option<Self> {
+        Some(Self { id: given.word()? })
+    }
 }
 
 impl State {

@@ -40,7 +40,6 @@ const SLOTS: usize = 1024;
 const FREE: u16 = u16::MAX;
 
 /// Puts a call where its name's hash says, or into the next place that is free.
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler, and the place is below SLOTS")]
 const fn put(slots: &mut [u16; SLOTS], name: &str, number: i32) {
     let mut at = Name::new(name).hash % SLOTS;
     while slots[at] != FREE {

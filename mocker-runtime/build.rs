@@ -1,0 +1,9 @@
+//! Tells the linker where the program begins (`src/sys/entry.rs`).
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    if ["x86_64", "aarch64"].contains(&arch.as_str()) {
+        println!("cargo::rustc-link-arg-bin=mocker-runtime=-Wl,-e,mocker_start");
+    }
+}
