@@ -168,7 +168,7 @@ pub fn main() -> u8 {
 fn call() -> u8 {
     let words: Vec<_> = std::env::args_os().collect();
     if is_version(&words) {
-        write!(std::io::stdout(), "{NAME} {}\n", *VERSION).ok();
+        writeln!(std::io::stdout(), "{NAME} {}", *VERSION).ok();
         return 0;
     }
     let enters = words.iter().any(|word| ENTERING.iter().any(|name| word == name));
@@ -299,6 +299,6 @@ mod tests {
     fn the_commands_that_enter_a_container_are_known_where_the_program_begins() {
         let enters = |word: &&str| entry::enters(&std::ffi::CString::new(*word).expect("no NUL"));
         assert!(ENTERING.iter().all(enters));
-        assert!(!["", "r", "ru", "runs", "state", "execs"].iter().any(|word| enters(word)));
+        assert!(!["", "r", "ru", "runs", "state", "execs"].iter().any(enters));
     }
 }

@@ -28,5 +28,17 @@ mod user;
 
 pub use cli::main;
 
+/// Makes `main` of a program that is nothing but [`crate::main`]: called by the C library, without the standard
+/// library's own preparations, which read /proc/self/maps and make a second stack for a message that nobody needs.
+#[macro_export]
+macro_rules! entry {
+    () => {
+        #[unsafe(no_mangle)]
+        extern "C" fn main() -> i32 {
+            $crate::main().into()
+        }
+    };
+}
+
 /// The version of runtime-spec that this program is written to.
 pub const SPEC_VERSION: &str = "1.3.0";

@@ -16,6 +16,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -66,17 +67,19 @@ impl End {
 
     /// Waits for a message; None when the other side is gone.
     pub(crate) fn receive<M: DeserializeOwned>(&self) -> Result<Option<M>> {
-        let mut bytes = vec![0_u8; LIMIT];
-        let n = loop {
-            match rustix::io::read(&self.0, bytes.as_mut_slice()) {
+        // Room for the longest, of which only as much is touched as a message has.
+        let mut bytes = Vec::with_capacity(LIMIT);
+        loop {
+            match rustix::io::read(&self.0, spare_capacity(&mut bytes)) {
                 Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => break 0,
-                result => break result.while_doing(|| "receive a message")?,
+                Err(Errno::CONNRESET) => break,
+                Err(errno) => return Err(errno).while_doing(|| "receive a message"),
+                Ok(_) => break,
             }
-        };
-        match bytes.get(..n) {
-            None | Some([]) => Ok(None),
-            Some(bytes) => serde_json::from_slice(bytes).while_doing(|| "read a message").map(Some),
+        }
+        match bytes.as_slice() {
+            [] => Ok(None),
+            bytes => serde_json::from_slice(bytes).while_doing(|| "read a message").map(Some),
         }
     }
 

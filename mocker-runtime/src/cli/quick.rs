@@ -162,7 +162,8 @@ impl<'a> Given<'a> {
 
     /// The words of the program that the command runs: they begin with no option, which would be the command's.
     pub(super) fn rest(&mut self) -> Option<Vec<String>> {
-        let words: Option<Vec<String>> = self.rest.by_ref().map(|word| word.to_str().map(str::to_owned)).collect();
+        let words: Option<Vec<String>> =
+            self.rest.by_ref().map(|word| word.to_str().map(str::to_owned)).collect();
         words.filter(|words| words.first().is_none_or(|word| !word.starts_with('-')))
     }
 }
@@ -182,7 +183,8 @@ mod tests {
     fn reads(line: &str) -> bool {
         let quick = read(&words(line));
         if let Some(quick) = &quick {
-            let clap = Cli::try_parse_from(words(line)).unwrap_or_else(|error| panic!("clap refuses {line:?}: {error}"));
+            let clap = Cli::try_parse_from(words(line))
+                .unwrap_or_else(|error| panic!("clap refuses {line:?}: {error}"));
             assert_eq!(format!("{quick:?}"), format!("{clap:?}"), "{line:?}");
         }
         quick.is_some()

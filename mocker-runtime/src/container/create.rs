@@ -305,9 +305,14 @@ impl Creation<'_> {
     /// Answers init until it is ready.
     fn converse(&self, sync: &End, record: &Record, hooked: &Cell<bool>) -> Result<()> {
         // The listener comes from another thread of init's, and may come last.
-        let mut awaited = 1 + usize::from(watch::is_wanted(&self.plan.process));
+        let watched = watch::is_wanted(&self.plan.process);
+        let mut awaited = 1 + usize::from(watched);
         while awaited > 0 {
-            match sync.receive_all()? {
+            let message = match watched {
+                true => sync.receive_all()?,
+                false => sync.receive()?.map(|message| (message, None)),
+            };
+            match message {
                 Some((FromInit::Ready, _)) => awaited -= 1,
                 Some((FromInit::Failed(error), _)) => return Err(error),
                 Some((FromInit::Listener, listener)) => {

@@ -9,7 +9,10 @@
 //! the first of the two does before the C library has started: it needs none of it, and its start costs as much again.
 //! Whatever does not go well here is left to `sealed`, which has the words for it. So nothing here may be used that
 //! wants to be started, moved to its address or found in a table: only the stack, registers and system calls.
-#![expect(unsafe_code, reason = "the entry point of the program is given by the processor's rules of calling")]
+#![expect(
+    unsafe_code,
+    reason = "the entry point of the program is given by the processor's rules of calling"
+)]
 
 use std::os::fd::IntoRawFd;
 
@@ -216,16 +219,4 @@ pub(crate) fn prepare() {
     }
     // SAFETY: ignoring a signal brings no code that could run at a wrong moment.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
-
-/// Makes `main` of a program that is nothing but [`crate::main`]: called by the C library, without the standard
-/// library's own preparations, which read /proc/self/maps and make a second stack for a message that nobody needs.
-#[macro_export]
-macro_rules! entry {
-    () => {
-        #[unsafe(no_mangle)]
-        extern "C" fn main() -> i32 {
-            $crate::main().into()
-        }
-    };
 }

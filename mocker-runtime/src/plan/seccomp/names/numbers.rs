@@ -68,10 +68,10 @@ macro_rules! table {
         };
         |name: &Name<'_>| {
             let places = (0..SLOTS).map(|step| (name.hash + step) % SLOTS);
-            let numbers = places.filter_map(|at| NUMBERS.get(at).copied()).take_while(|number| *number != FREE);
-            let named = |number: &u16| {
-                Sysno::new(usize::from(*number)).is_some_and(|call| call.name() == name.text)
-            };
+            let numbers =
+                places.filter_map(|at| NUMBERS.get(at).copied()).take_while(|number| *number != FREE);
+            let named =
+                |number: &u16| Sysno::new(usize::from(*number)).is_some_and(|call| call.name() == name.text);
             numbers.map(u32::from).find(|number| named(&(*number as u16)))
         }
     }};
@@ -252,7 +252,10 @@ pub(in crate::plan::seccomp) mod all {
 
     #[test]
     fn every_name_is_found_by_its_hash_in_every_table_and_no_other_is() {
-        for table in super::super::MACHINES.iter().flat_map(|machine| [machine.native].into_iter().chain(machine.others.iter().copied())) {
+        for table in super::super::MACHINES
+            .iter()
+            .flat_map(|machine| [machine.native].into_iter().chain(machine.others.iter().copied()))
+        {
             let numbers = of(table);
             for (name, number) in &numbers {
                 assert_eq!(find(table, &Name::new(name)), Some(*number), "{table:?} {name}");
