@@ -33,6 +33,13 @@ impl Attr {
     }
 }
 
+impl Attr {
+    /// Whether it says what `fsmount(2)` cannot be told.
+    pub(crate) fn is_about_more_than_bits(&self) -> bool {
+        self.propagation != 0 || self.userns_fd != 0
+    }
+}
+
 /// One parameter of a file system: a flag, or a key with a value.
 pub(crate) type Parameter = (String, Option<String>);
 

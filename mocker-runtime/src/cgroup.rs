@@ -15,7 +15,7 @@ mod systemd;
 mod tree;
 mod update;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -352,21 +352,10 @@ fn write_file(dir: &Path, file: &str, value: &str) -> std::result::Result<(), Er
     rustix::io::write(fd, value.as_bytes()).map(drop)
 }
 
-fn read_file(dir: impl AsFd, file: &str) -> std::result::Result<String, Errno> {
-    crate::sys::proc::read_all(rustix::fs::openat(
-        dir,
-        file,
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
-}
-
-/// Opens for reading below a path.
+/// Reads a small file of a directory.
 fn read_at(dir: &Path, file: &str) -> std::result::Result<String, Errno> {
-    let dir: OwnedFd =
-        rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let dir: BorrowedFd<'_> = dir.as_fd();
-    read_file(dir, file)
+    let file = rustix::fs::open(dir.join(file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    crate::sys::proc::read_all(file)
 }
 
 /// True if the kernel said that this user may not.

@@ -96,9 +96,16 @@ impl Root {
 
     /// Makes the directory of a new container and takes its lock.
     fn make(&self, id: &ContainerId) -> Result<Home> {
-        std::fs::create_dir_all(&self.0).while_doing(|| format!("make {}", self.0.display()))?;
         let path = self.dir(id);
-        match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o711)) {
+        let make = || rustix::fs::mkdir(&path, Mode::from_raw_mode(0o711));
+        let made = match make() {
+            Err(Errno::NOENT) => {
+                std::fs::create_dir_all(&self.0).while_doing(|| format!("make {}", self.0.display()))?;
+                make()
+            }
+            made => made,
+        };
+        match made {
             Err(Errno::EXIST) => {
                 Err(Error::new(Kind::Exists, format!("container with given ID already exists: {id}")))
             }

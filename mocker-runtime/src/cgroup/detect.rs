@@ -70,7 +70,9 @@ pub(crate) fn hierarchies(mode: CgroupMode) -> Result<Vec<Hierarchy>> {
         return Ok(Vec::new());
     }
     let text = read_at(Path::new("/proc/self"), "cgroup").while_doing(|| "read /proc/self/cgroup")?;
-    Ok(text.lines().filter_map(|line| parse_line(line, mode)).filter(is_mounted).collect())
+    // Of version 2 the mode says as much.
+    let is_there = |hierarchy: &Hierarchy| mode == CgroupMode::V2 || is_mounted(hierarchy);
+    Ok(text.lines().filter_map(|line| parse_line(line, mode)).filter(is_there).collect())
 }
 
 /// One line of cgroups(7) /proc/PID/cgroup: `number:controllers:path`.

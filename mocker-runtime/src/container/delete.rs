@@ -3,6 +3,8 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::fs::AtFlags;
+
 use super::rdt::Group;
 use super::record::Record;
 use super::status::{Status, Verb, allow};
@@ -118,5 +120,15 @@ impl Record {
 
 /// Whatever a crash leaves of the directory can be deleted again: without a record, or stopped.
 pub(super) fn remove_home(home: &Home) -> Result<()> {
+    // What every container has, what one that waited for `start` has besides, and whatever else there may be.
+    for names in [["config.json", "state.json"], ["start", "report"]] {
+        for name in names {
+            // What is left is told by the directory.
+            rustix::fs::unlinkat(&home.fd, name, AtFlags::empty()).ok();
+        }
+        if rustix::fs::rmdir(&home.path).is_ok() {
+            return Ok(());
+        }
+    }
     std::fs::remove_dir_all(&home.path).while_doing(|| format!("remove {}", home.path.display()))
 }

@@ -10,16 +10,18 @@ use super::Init;
 use crate::abi::{Parameter, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::mounts;
+use crate::sys::fd::Later;
 use crate::sys::mount;
 use crate::sys::path;
 
 /// Hides and write-protects. A path that is not there needs neither.
 pub(super) fn mask(init: &mut Init<'_>) -> Result<()> {
     let root = path::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+    let later = Later::default();
     init.plan.readonly.iter().try_for_each(|path| {
-        make_readonly(&root, path).while_doing(|| format!("make {} read-only", path.display()))
+        make_readonly(&root, path, &later).while_doing(|| format!("make {} read-only", path.display()))
     })?;
-    let mut covers = Covers { label: init.plan.mount_label.as_ref(), null: None, empty: None };
+    let mut covers = Covers { label: init.plan.mount_label.as_ref(), null: None, empty: None, later };
     init.plan
         .masked
         .iter()
@@ -33,14 +35,17 @@ fn open(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn make_readonly(root: &OwnedFd, path: &Path) -> Result<()> {
+fn make_readonly(root: &OwnedFd, path: &Path, later: &Later) -> Result<()> {
     let Some(place) = open(root, path)? else {
         return Ok(());
     };
     // A copy of what is there, mounts below it included, so that nothing is looked up by name again.
     let tree = mount::clone_tree(place.as_fd(), c"", Reach::Tree)?;
     mount::set_attr(tree.as_fd(), &mounts::READONLY, Reach::Tree)?;
-    mount::attach(tree.as_fd(), place.as_fd())
+    mount::attach(tree.as_fd(), place.as_fd())?;
+    later.close(tree);
+    later.close(place);
+    Ok(())
 }
 
 /// What is laid over masked paths: files get a null device, directories one empty read-only tmpfs.
@@ -48,6 +53,8 @@ struct Covers<'a> {
     label: Option<&'a Parameter>,
     null: Option<OwnedFd>,
     empty: Option<OwnedFd>,
+    /// What has served
+    later: Later,
 }
 
 impl Covers<'_> {
@@ -59,7 +66,12 @@ impl Covers<'_> {
             true => self.empty(&place)?,
             false => Some(mount::clone_tree(self.null(root)?.as_fd(), c"", Reach::One)?),
         };
-        cover.map_or(Ok(()), |cover| mount::attach(cover.as_fd(), place.as_fd()))
+        if let Some(cover) = cover {
+            mount::attach(cover.as_fd(), place.as_fd())?;
+            self.later.close(cover);
+        }
+        self.later.close(place);
+        Ok(())
     }
 
     /// The container's /dev/null, proved to be the device and not something planted (CVE-2025-31133).
@@ -87,7 +99,7 @@ impl Covers<'_> {
             ("nr_inodes".to_owned(), Some("1".to_owned())),
         ];
         parameters.extend(self.label.cloned());
-        let tmpfs = mount::new_filesystem("tmpfs", "tmpfs", &parameters, mounts::READONLY.set)?;
+        let tmpfs = mount::new_filesystem("tmpfs", "tmpfs", &parameters, mounts::READONLY.set, &self.later)?;
         mount::attach(tmpfs.as_fd(), place.as_fd())?;
         self.empty = Some(tmpfs);
         Ok(None)

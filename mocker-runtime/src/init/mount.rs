@@ -15,6 +15,7 @@ use crate::container::source::Sources;
 use crate::error::{Error, Result, WhileDoing};
 use crate::plan::Plan;
 use crate::plan::mounts::{Follow, Link, Mount, What};
+use crate::sys::fd::Later;
 use crate::sys::mount;
 use crate::sys::path::{self, Make};
 use crate::sys::proc;
@@ -42,7 +43,7 @@ pub(super) fn mount_all(init: &mut Init<'_>) -> Result<()> {
 
 /// The same below any root: `mounts add` brings them into a container that runs.
 pub(crate) fn mount_at(root: &OwnedFd, plan: &Plan, sources: &Sources, dirs: &[Dir]) -> Result<()> {
-    let maker = Maker { root: root.as_fd(), dirs, plan, sources };
+    let maker = Maker { root: root.as_fd(), dirs, plan, sources, later: Later::default() };
     plan.mounts.iter().enumerate().try_for_each(|(at, mount)| {
         maker
             .make(at, mount)
@@ -67,6 +68,8 @@ struct Maker<'a> {
     plan: &'a Plan,
     /// Of bind mounts, where the parent has opened them
     sources: &'a Sources,
+    /// What has served
+    later: Later,
 }
 
 /// A detached copy of a source of the host.
@@ -85,24 +88,32 @@ impl Maker<'_> {
                 self.copy_link(mount, source)
             }
             What::Bind { source, reach, link } => {
-                let cloned;
-                let tree = match self.sources.get(&at) {
-                    Some(tree) => tree,
-                    None => {
-                        cloned = clone_source(source, *reach, *link)?;
-                        &cloned
-                    }
+                let finish = |tree: &OwnedFd| {
+                    let make = if path::is_dir(tree)? { Make::Dir } else { Make::File };
+                    self.finish(mount, tree, make)
                 };
-                let make = if path::is_dir(tree)? { Make::Dir } else { Make::File };
-                self.finish(mount, tree, make)
+                match self.sources.get(&at) {
+                    Some(tree) => finish(tree),
+                    None => {
+                        let cloned = clone_source(source, *reach, *link)?;
+                        finish(&cloned)?;
+                        self.later.close(cloned);
+                        Ok(())
+                    }
+                }
             }
             What::Remount { parameters } => self.remount(mount, parameters),
             What::Cgroup => self.make_cgroup(mount),
             What::Fs { fstype, source, parameters, copy_up } => {
-                let tree = mount::new_filesystem(fstype, source, parameters, 0)?;
-                if let (Some((_, Some(label))), "mqueue") = (&self.plan.mount_label, fstype.as_str()) {
-                    lsm::label_root(&tree, label)?;
-                }
+                let label = match (&self.plan.mount_label, fstype.as_str()) {
+                    (Some((_, label)), "mqueue") => label.as_ref(),
+                    _ => None,
+                };
+                // A new mount has no attributes yet that could be taken away; it is read-only after it was written to.
+                let at_once = !*copy_up && label.is_none() && !mount.attr.is_about_more_than_bits();
+                let attributes = if at_once { mount.attr.set } else { 0 };
+                let tree = mount::new_filesystem(fstype, source, parameters, attributes, &self.later)?;
+                label.map_or(Ok(()), |label| lsm::label_root(&tree, label))?;
                 if *copy_up {
                     // A copy of procfs would have no end.
                     if let Ok(place) = path::open_in_root(self.root, &mount.destination, OFlags::PATH) {
@@ -110,7 +121,12 @@ impl Maker<'_> {
                     }
                     copy_up::copy(self.root, &mount.destination, tree.as_fd())?;
                 }
-                self.finish(mount, &tree, Make::Dir)
+                match at_once {
+                    true => self.show(mount, &tree, Make::Dir)?,
+                    false => self.finish(mount, &tree, Make::Dir)?,
+                }
+                self.later.close(tree);
+                Ok(())
             }
         }
     }
@@ -120,12 +136,18 @@ impl Maker<'_> {
         if !mount.attr.is_empty() {
             mount::set_attr(tree.as_fd(), &mount.attr, Reach::One)?;
         }
+        self.show(mount, tree, make)
+    }
+
+    /// Lets a mount that has its attributes appear.
+    fn show(&self, mount: &Mount, tree: &OwnedFd, make: Make) -> Result<()> {
         if !mount.recursive.is_empty() {
             mount::set_attr(tree.as_fd(), &mount.recursive, Reach::Tree)?;
         }
         let place = self.place(mount, make)?;
         self.refuse_inside_proc(mount, tree, &place)?;
         mount::attach(tree.as_fd(), place.as_fd())?;
+        self.later.close(place);
         for (attr, reach) in &mount.propagation {
             mount::set_attr(tree.as_fd(), attr, *reach)?;
         }

@@ -11,6 +11,7 @@ use crate::abi::{Attr, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::Rootfs;
 use crate::plan::mounts::{self, Mount, What};
+use crate::sys::fd::Later;
 use crate::sys::mount;
 use crate::sys::path;
 
@@ -59,7 +60,7 @@ fn overlay_tree(overlay: &Mount) -> Result<OwnedFd> {
     let What::Fs { fstype, source, parameters, .. } = &overlay.what else {
         return Err(Error::new(Kind::Internal, "the root's mount is no file system"));
     };
-    let root = mount::new_filesystem(fstype, source, parameters, 0)?;
+    let root = mount::new_filesystem(fstype, source, parameters, 0, &Later::default())?;
     if !overlay.attr.is_empty() {
         mount::set_attr(root.as_fd(), &overlay.attr, Reach::One)?;
     }

@@ -10,7 +10,6 @@ use crate::error::{Error, Result, WhileDoing};
 use crate::plan::caps::{COUNT, Sets};
 use crate::sync::FromInit;
 use crate::sys::path::{self, Make};
-use crate::sys::proc::Proc;
 use crate::sys::{ids, seccomp};
 
 impl Task<'_> {
@@ -40,7 +39,7 @@ impl Task<'_> {
         rustix::process::umask(Mode::from_raw_mode(process.umask));
         let (sets, early) = (process.caps, process.seccomp.is_some() && !process.no_new_privileges);
         if let Some(sets) = &sets {
-            drop_bounding(sets, last_capability(self.proc()?))?;
+            drop_bounding(sets)?;
         }
         ids::keep_capabilities(sets.is_some() || early)?;
         self.set_groups()?;
@@ -129,14 +128,15 @@ fn check_inside() -> Result<()> {
     }
 }
 
-fn drop_bounding(sets: &Sets, last: u32) -> Result<()> {
-    (0..=last).filter(|n| sets.bounding & (1 << n) == 0).try_for_each(ids::drop_from_bounding)
-}
-
-/// The kernel's highest capability, as the host's /proc tells it: those that only it knows are dropped too.
-fn last_capability(proc: &Proc) -> u32 {
-    let text = proc.read("sys/kernel/cap_last_cap");
-    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(COUNT - 1)
+/// Capabilities that only the kernel knows are dropped too: it says where they end.
+fn drop_bounding(sets: &Sets) -> Result<()> {
+    for n in (0..u64::BITS).filter(|n| sets.bounding & (1 << n) == 0) {
+        match ids::drop_from_bounding(n) {
+            Err(error) if n >= COUNT && error.is_errno(Errno::INVAL) => break,
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// Only what this process has can be given on (a runtime in a container, or one without all of root's rights).

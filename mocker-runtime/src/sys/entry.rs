@@ -217,6 +217,13 @@ pub(crate) fn prepare() {
             rustix::fs::open(c"/dev/null", OFlags::RDWR, Mode::empty()).map(IntoRawFd::into_raw_fd).ok();
         }
     }
+    #[cfg(target_env = "gnu")]
+    // SAFETY: numbers for the allocator of a program that has one thread. It asks for more at once and gives nothing
+    // back before its end, which is near.
+    unsafe {
+        libc::mallopt(libc::M_TOP_PAD, 256 << 10);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
+    }
     // SAFETY: ignoring a signal brings no code that could run at a wrong moment.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }

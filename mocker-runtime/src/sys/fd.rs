@@ -1,10 +1,11 @@
 //! Descriptors: the socketpair between parent and init, fifos, and closing what a container must not see.
 #![expect(unsafe_code, reason = "close_range has no safe wrapper")]
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -121,6 +122,41 @@ fn close_range(first: u32, flags: libc::c_uint) -> std::result::Result<(), Errno
     // SAFETY: it takes three numbers. Whoever closes for good does so before any descriptor of this program
     // is open, so none is closed that somebody still owns.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) }).map(drop)
+}
+
+/// Descriptors that have served and are closed together: one call for a row of numbers, where mounting makes three
+/// descriptors for each mount.
+#[derive(Debug, Default)]
+pub(crate) struct Later(RefCell<Vec<OwnedFd>>);
+
+impl Later {
+    /// More than that do not wait: a limit of open files may be low.
+    const MOST: usize = 48;
+
+    /// Closes it at the end, or when there are many.
+    pub(crate) fn close(&self, fd: OwnedFd) {
+        let mut waiting = self.0.borrow_mut();
+        waiting.push(fd);
+        if waiting.len() >= Self::MOST {
+            close_all(&mut waiting);
+        }
+    }
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        close_all(self.0.get_mut());
+    }
+}
+
+fn close_all(fds: &mut Vec<OwnedFd>) {
+    let mut numbers: Vec<u32> = fds.drain(..).map(|fd| fd.into_raw_fd().cast_unsigned()).collect();
+    numbers.sort_unstable();
+    for row in numbers.chunk_by(|a, b| a + 1 == *b) {
+        let (Some(first), Some(last)) = (row.first(), row.last()) else { continue };
+        // SAFETY: it takes three numbers. Each of them in between was an owned descriptor just now.
+        unsafe { libc::syscall(libc::SYS_close_range, *first, *last, 0) };
+    }
 }
 
 /// Takes the lock of an open directory, waiting for its holder.

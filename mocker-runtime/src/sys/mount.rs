@@ -13,6 +13,7 @@ use rustix::mount::{
 };
 
 use super::check;
+use super::fd::Later;
 use crate::abi::{Attr, Parameter, Reach};
 use crate::error::{Error, Kind, Result, WhileDoing};
 
@@ -99,12 +100,13 @@ pub(crate) fn reconfigure(at: BorrowedFd<'_>, parameters: &[Parameter]) -> Resul
     said(&context, fsconfig_reconfigure(&context)).while_doing(|| "reconfigure the file system")
 }
 
-/// A new file system, mounted nowhere yet. Says in the file system's own words what it dislikes.
+/// A new file system, mounted nowhere yet, with `MOUNT_ATTR_*`. Says in the file system's own words what it dislikes.
 pub(crate) fn new_filesystem(
     fstype: &str,
     source: &str,
     parameters: &[Parameter],
     attributes: u64,
+    later: &Later,
 ) -> Result<OwnedFd> {
     let context = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|errno| match errno {
@@ -121,7 +123,9 @@ pub(crate) fn new_filesystem(
     set_parameters(&context, fstype, parameters)?;
     said(&context, fsconfig_create(&context)).while_doing(|| format!("create a {fstype}"))?;
     let attributes = MountAttrFlags::from_bits_retain(attributes as u32);
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).while_doing(|| format!("fsmount {fstype}"))
+    let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes);
+    later.close(context);
+    tree.while_doing(|| format!("fsmount {fstype}"))
 }
 
 fn set_parameters(context: &OwnedFd, fstype: &str, parameters: &[Parameter]) -> Result<()> {

@@ -27,7 +27,9 @@ impl Maker<'_> {
             [] => Ok(()), // no hierarchy on the host: nothing to show
             [dir] if dir.controllers.is_empty() => {
                 let tree = self.tree_of(dir)?;
-                self.finish(mount, &tree, Make::Dir)
+                self.finish(mount, &tree, Make::Dir)?;
+                self.later.close(tree);
+                Ok(())
             }
             dirs => self.make_version_1(mount, dirs),
         }
@@ -39,20 +41,20 @@ impl Maker<'_> {
             return mount::clone_tree(CWD, &c_path(&dir.path)?, Reach::One);
         }
         match dir.controllers.as_str() {
-            "" => mount::new_filesystem("cgroup2", "cgroup", &[], 0),
+            "" => mount::new_filesystem("cgroup2", "cgroup", &[], 0, &self.later),
             named => {
                 let parameters: Vec<_> = match named.strip_prefix("name=") {
                     Some(name) => vec![("none".to_owned(), None), ("name".to_owned(), Some(name.to_owned()))],
                     None => named.split(',').map(|controller| (controller.to_owned(), None)).collect(),
                 };
-                mount::new_filesystem("cgroup", "cgroup", &parameters, 0)
+                mount::new_filesystem("cgroup", "cgroup", &parameters, 0, &self.later)
             }
         }
     }
 
     fn make_version_1(&self, mount: &Mount, dirs: &[Dir]) -> Result<()> {
-        let tmpfs =
-            mount::new_filesystem("tmpfs", "tmpfs", &[("mode".to_owned(), Some("755".to_owned()))], 0)?;
+        let mode = [("mode".to_owned(), Some("755".to_owned()))];
+        let tmpfs = mount::new_filesystem("tmpfs", "tmpfs", &mode, 0, &self.later)?;
         let place = path::open_or_make(self.root, &mount.destination, Make::Dir)?;
         mount::attach(tmpfs.as_fd(), place.as_fd())?;
         for dir in dirs {
