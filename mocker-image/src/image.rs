@@ -93,6 +93,8 @@ pub struct Takes {
     pub plain: bool,
     /// Layers that are not packed are packed on their way here, where that breaks nobody's digest.
     pub packs: bool,
+    /// Layers that lie elsewhere, at the URLs of their descriptors, stay there: nobody may hand them on.
+    pub leaves_foreign: bool,
     /// Blobs that may be on their way at once.
     pub lanes: usize,
 }

@@ -91,6 +91,9 @@ impl Layout {
             }
             other => other.while_doing(step)?,
         };
+        if !file::is_there(&self.dir.join(MARK))? {
+            return Err(Error::invalid(format!("{} is no OCI layout: it has no {MARK}", self.dir.display())));
+        }
         file.take(DOCUMENT + 1).read_to_end(&mut bytes).while_doing(step)?;
         image::json(&bytes).while_doing(step)
     }
@@ -132,7 +135,14 @@ impl Sink for Layout {
     }
 
     fn takes(&self) -> Takes {
-        Takes { indexes: true, family: Some(Family::Oci), plain: false, packs: true, lanes: 3 }
+        Takes {
+            indexes: true,
+            family: Some(Family::Oci),
+            plain: false,
+            packs: true,
+            leaves_foreign: false,
+            lanes: 3,
+        }
     }
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {

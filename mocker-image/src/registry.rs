@@ -183,6 +183,7 @@ impl Registry {
         let promised = header("docker-content-digest");
         let bytes = self.body(response).await.while_doing(|| format!("read the manifest {selector}"))?;
         check_digest(&bytes, promised.as_deref())
+            .and_then(|()| check_kind(&bytes, &media_type))
             .while_doing(|| format!("manifest {selector} of {}", self.name))?;
         Ok(Fetched { bytes, media_type })
     }
@@ -304,6 +305,25 @@ fn check_digest(bytes: &[u8], promised: Option<&str>) -> Result<()> {
     match hasher.finish() {
         got if got == promised => Ok(()),
         got => Err(Error::invalid(format!("hashes to {got}, but the registry says {promised}"))),
+    }
+}
+
+/// A document that says what it is must be served as that: read as another kind it could hold what its digest was never
+/// meant to vouch for (CVE-2021-41190). A type that is no document's, of a server that knows none, says nothing.
+fn check_kind(bytes: &[u8], served_as: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(rename = "mediaType")]
+        media_type: Option<String>,
+    }
+    let served_as = served_as.split(';').next().unwrap_or_default().trim();
+    match serde_json::from_slice(bytes) {
+        Ok(Document { media_type: Some(own) })
+            if crate::media::is_document(served_as) && own != served_as =>
+        {
+            Err(Error::invalid(format!("is {own:?}, but the registry says {served_as:?}")))
+        }
+        _ => Ok(()),
     }
 }
 

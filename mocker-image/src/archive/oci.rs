@@ -83,7 +83,14 @@ impl Sink for NewArchive {
     }
 
     fn takes(&self) -> Takes {
-        Takes { indexes: true, family: Some(Family::Oci), plain: false, packs: true, lanes: 1 }
+        Takes {
+            indexes: true,
+            family: Some(Family::Oci),
+            plain: false,
+            packs: true,
+            leaves_foreign: false,
+            lanes: 1,
+        }
     }
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {

@@ -130,9 +130,15 @@ impl Copy<'_> {
         let (config, layers) = (manifest.config()?, manifest.layers()?);
         let diff_ids = self.diff_ids(&config, &layers)?;
         let mut jobs: Vec<(Descriptor, Option<Packing>, Option<String>)> = Vec::new();
+        let mut copied = Vec::new();
         for (n, layer) in layers.iter().enumerate() {
+            if self.takes.leaves_foreign && manifest.is_foreign(n) {
+                self.teller.tell(&format!("left {} at its URL", layer.digest.short()));
+                continue;
+            }
             let id = diff_ids.as_ref().and_then(|ids| ids.get(n).cloned());
             jobs.push((layer.clone(), self.packing_of(layer, id.is_some()), id));
+            copied.push(n);
         }
         let now = lanes::each(&jobs, self.takes.lanes, |(layer, packing, id)| {
             let name = || format!("layer {layer}");
@@ -141,8 +147,8 @@ impl Copy<'_> {
                 Some(packing) => self.packed(layer, *packing, id.as_deref()).while_doing(name),
             }
         })?;
-        for (n, (was, now)) in layers.iter().zip(&now).enumerate() {
-            if was != now {
+        for (n, now) in copied.into_iter().zip(&now) {
+            if layers[n] != *now {
                 manifest.replace("layers", n, now);
             }
         }

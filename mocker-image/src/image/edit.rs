@@ -53,6 +53,11 @@ impl Edit {
         self.list("layers")
     }
 
+    /// Whether a layer is not to be handed on: its descriptor names the places to get it from.
+    pub fn is_foreign(&self, layer: usize) -> bool {
+        self.value["layers"][layer]["urls"].as_array().is_some_and(|urls| !urls.is_empty())
+    }
+
     /// The configuration of a manifest.
     pub fn config(&self) -> Result<Descriptor> {
         Descriptor::parse(&self.value["config"])
