@@ -148,6 +148,9 @@ struct Rule<'a> {
 
 fn parse_rules<'a>(given: &'a [SeccompRule<'a>]) -> Result<Vec<Rule<'a>>> {
     let parse = |rule: &'a SeccompRule<'a>| {
+        if rule.names.is_empty() {
+            return Err(Error::invalid(format!("syscalls: a rule of {} has no names", &*rule.action)));
+        }
         let answer = Answer::parse(&rule.action, rule.errno_ret).while_doing(|| "syscalls")?;
         let alternatives = conditions(&rule.args).while_doing(|| "syscalls: args")?;
         Ok(Rule { names: &rule.names, args: &rule.args, answer, alternatives })

@@ -219,6 +219,10 @@ fn what_the_profile_cannot_mean_is_refused() {
         ),
         (r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerMetadata":"x"}"#, "needs a listenerPath"),
         (
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":[],"action":"SCMP_ACT_ERRNO"}]}"#,
+            "a rule of SCMP_ACT_ERRNO has no names",
+        ),
+        (
             r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_ERRNO","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}]}"#,
             "no argument 6",
         ),
