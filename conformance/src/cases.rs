@@ -2,13 +2,16 @@
 
 mod capabilities;
 mod cgroups;
+mod console;
 mod create;
+mod delegation;
 mod devices;
 mod features;
 mod hook_failures;
 mod hooks;
 mod idmap;
 pub mod image;
+mod invalid;
 mod joined;
 mod labels;
 mod mounts;
@@ -43,6 +46,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         capabilities::CASES,
         seccomp::CASES,
         labels::CASES,
+        console::CASES,
         namespaces::CASES,
         joined::CASES,
         paths::CASES,
@@ -50,9 +54,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         idmap::CASES,
         devices::CASES,
         cgroups::CASES,
+        delegation::CASES,
         hooks::CASES,
         hook_failures::CASES,
         features::CASES,
+        invalid::CASES,
     ];
     topics.into_iter().flatten()
 }

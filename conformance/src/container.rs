@@ -70,6 +70,12 @@ impl<'a> Setup<'a> {
         self.bundle.join("rootfs").join(path.trim_start_matches('/'))
     }
 
+    /// The bundle's folder, with its configuration in it, for a call that no other method makes.
+    pub fn written(&self) -> Result<&Path> {
+        self.write()?;
+        Ok(&self.bundle)
+    }
+
     fn write(&self) -> Result<()> {
         Ok(fs::write(self.bundle.join("config.json"), self.config.to_string())?)
     }

@@ -50,19 +50,24 @@ pub enum Caller {
     User,
 }
 
-impl Caller {
-    fn is_here(self) -> bool {
-        (self == Self::Root) == is_root()
+/// Where a tool runs, as far as its failures depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The cgroups.
+    pub on: Version,
+    /// The user.
+    pub by: Caller,
+}
+
+impl Place {
+    /// This machine, and the user of this process.
+    pub fn here() -> Self {
+        let on = if cgroup() == Cgroup::V2 { Version::V2 } else { Version::V1 };
+        Self { on, by: if is_root() { Caller::Root } else { Caller::User } }
     }
 }
 
-impl Version {
-    fn is_here(self) -> bool {
-        (self == Self::V2) == (cgroup() == Cgroup::V2)
-    }
-}
-
-/// What one tool is known to fail on this machine.
+/// What one tool is known to fail in one place.
 #[derive(Debug)]
 pub struct Expected {
     known: Vec<Known>,
@@ -71,11 +76,16 @@ pub struct Expected {
 impl Expected {
     /// For the tool whose `--version` begins with this line: its first word names it.
     pub fn of(version: &str) -> Result<Self> {
+        Self::at(version, Place::here())
+    }
+
+    /// The same in another place.
+    pub fn at(version: &str, place: Place) -> Result<Self> {
         let name = version.split(' ').next().unwrap_or_default();
         let mut known = entries()?;
         known.retain(|entry| {
-            let here = entry.on.is_none_or(Version::is_here) && entry.by.is_none_or(Caller::is_here);
-            entry.tool == name && here
+            let there = entry.on.is_none_or(|on| on == place.on) && entry.by.is_none_or(|by| by == place.by);
+            entry.tool == name && there
         });
         Ok(Self { known })
     }

@@ -154,10 +154,15 @@ fn user_namespaces() -> bool {
 }
 
 fn has_capability(number: u32) -> bool {
-    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let sets = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = sets.and_then(|sets| u64::from_str_radix(sets.trim(), 16).ok()).unwrap_or_default();
-    bits & 1 << number != 0
+    capabilities("CapEff").is_ok_and(|bits| bits & 1 << number != 0)
+}
+
+/// One of this thread's sets of capabilities: CapEff, CapBnd ...
+pub fn capabilities(set: &str) -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/thread-self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix(set)?.strip_prefix(':'));
+    let mask = mask.with_context(|| format!("no {set} in /proc/thread-self/status"))?;
+    Ok(u64::from_str_radix(mask.trim(), 16)?)
 }
 
 /// Tried in a network namespace that ends with the trial.

@@ -14,6 +14,7 @@ mod edit;
 mod field;
 mod host;
 pub mod image;
+mod later;
 mod promise;
 mod table;
 
@@ -26,7 +27,12 @@ use serde_json::Value;
 
 /// Every mutant.
 pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    table::MUTANTS.iter().chain(field::FIELDS).chain(host::MUTANTS).chain(promise::MUTANTS)
+    table::MUTANTS
+        .iter()
+        .chain(field::FIELDS)
+        .chain(host::MUTANTS)
+        .chain(promise::MUTANTS)
+        .chain(later::MUTANTS)
 }
 
 /// One way to be wrong.

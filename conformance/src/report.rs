@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::expected::{Caller, Expected, Place, Version};
 use crate::host;
 
 /// How a case can end, in the order of the counts.
@@ -74,6 +75,24 @@ impl Report {
         self.cases.iter().all(Record::is_good)
     }
 
+    /// Gives every failure the reason that expected.toml has for it now, where the run was.
+    pub fn explain(&mut self) -> anyhow::Result<()> {
+        let on = if self.machine.contains("cgroup v2") { Version::V2 } else { Version::V1 };
+        let by = if self.machine.contains(", root") { Caller::Root } else { Caller::User };
+        let expected = Expected::at(&self.tool, Place { on, by })?;
+        for case in &mut self.cases {
+            case.reason = expected.reason(&case.name);
+            case.verdict = match (case.verdict.as_str(), &case.reason) {
+                ("fail" | "known", Some(_)) => "known".to_owned(),
+                ("fail" | "known", None) => "fail".to_owned(),
+                ("pass" | "surprise", Some(_)) => "surprise".to_owned(),
+                ("pass" | "surprise", None) => "pass".to_owned(),
+                (other, _) => other.to_owned(),
+            };
+        }
+        Ok(())
+    }
+
     fn of(&self, name: &str) -> Option<&Record> {
         self.cases.iter().find(|case| case.name == name)
     }
@@ -91,6 +110,22 @@ fn machine() -> String {
     let user = if host::is_root() { "root" } else { "an ordinary user" };
     format!("Linux {kernel}, {cgroups}, {user}")
 }
+
+/// What a page begins with.
+const HEAD: &str = "\
+# Conformance, side by side
+
+This page is what this command prints of reports that `conformance run --json` wrote on each machine:
+
+```console
+# COMMAND
+```
+
+`conformance list` has the sentence of every case. A case is skipped where the machine, the user or the tool lacks what it
+needs: an ordinary user is `run --user`, whose containers map this one user. What fails has its reason in
+`conformance/src/expected.toml`, with the place where its authors know of it; one of these that passes is an error there.
+
+";
 
 /// Reports side by side.
 #[derive(Debug)]
@@ -146,9 +181,9 @@ impl Comparison {
             .collect()
     }
 
-    /// A page: who was tried where, the counts, and every case that somebody fails.
-    pub fn markdown(&self) -> String {
-        let mut out = String::new();
+    /// A page: the command that made it, who was tried where, the counts, and every case that somebody fails.
+    pub fn markdown(&self, command: &str) -> String {
+        let mut out = HEAD.replace("COMMAND", command);
         writeln!(out, "| | tool | machine | passed | failed | skipped |\n|---|---|---|---|---|---|").ok();
         for (n, report) in self.0.iter().enumerate() {
             let counts: BTreeMap<_, _> = report.counts().into_iter().collect();
@@ -233,7 +268,8 @@ mod tests {
         let table = both.table();
         assert!(table.contains("x.y  pass     known\n"), "{table}");
         assert!(table.contains("x.z  -        skip\n"), "{table}");
-        let page = both.markdown();
+        let page = both.markdown("conformance compare --markdown");
+        assert!(page.contains("```console\n# conformance compare --markdown\n```\n"), "{page}");
         assert!(page.contains("| `x.y` | yes | **no** |"), "{page}");
         assert!(page.contains("  - b knows better\n"), "{page}");
         assert!(page.ends_with("What nobody fails\n\n`x.z`\n"), "{page}");

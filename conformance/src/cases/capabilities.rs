@@ -1,11 +1,13 @@
 //! config.md#configLinuxProcess: the five sets, no_new_privs; config-linux.md#configLinuxSeccomp in short.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
+use rustix::thread::CapabilitySet;
 use serde_json::{Value, json};
 
-use super::{CONTAINER, USERS};
+use super::{CONTAINER, ROOT, USERS};
 use crate::case::{Case, expect_eq};
-use crate::inside::{Report, capability};
+use crate::host;
+use crate::inside::{Report, capability, every_capability as every};
 
 const SETS: [(&str, &str); 5] = [
     ("bounding", "CapBnd"),
@@ -78,6 +80,38 @@ pub(super) const CASES: &[Case] = &[
             let report =
                 bench.reporter([])?.set("/process/capabilities/bounding/-", "CAP_NO_SUCH")?.report()?;
             sets_are(&report, "CapBnd", &crate::bundle::CAPABILITIES)
+        },
+    },
+    Case {
+        name: "capabilities.those-that-cannot-be-granted-are-no-error",
+        at: "config.md#configLinuxProcess",
+        must: "Runtimes SHOULD NOT fail if the container configuration requests capabilities that cannot be granted, for example, if the runtime operates in a restricted environment with a limited set of capabilities.",
+        needs: ROOT,
+        check: |bench| {
+            // a thread ends with what it has lost, and what it starts has lost it too
+            let restricted = || -> Result<Report> {
+                rustix::thread::remove_capability_from_bounding_set(CapabilitySet::SYS_BOOT)?;
+                let sets: Value = SETS.iter().map(|(name, _)| ((*name).to_owned(), json!(every()))).collect();
+                bench.reporter([])?.set("/process/capabilities", sets)?.report()
+            };
+            let report = std::thread::scope(|scope| scope.spawn(restricted).join());
+            let report = report.map_err(|_| anyhow!("the thread is gone"))??;
+            let missing = host::capabilities("CapBnd")? & !report.capabilities("CapBnd")?;
+            ensure!(
+                missing & !capability("CAP_SYS_BOOT")? == 0,
+                "the program lacks {missing:x} that the caller has"
+            );
+            Ok(())
+        },
+    },
+    Case {
+        name: "process.new-privileges-can-be-had-where-nobody-forbids-it",
+        at: "config.md#configLinuxProcess",
+        must: "**`noNewPrivileges`** (bool, OPTIONAL) setting `noNewPrivileges` to true prevents the process from gaining additional privileges.",
+        needs: CONTAINER,
+        check: |bench| {
+            let report = bench.reporter([])?.remove("/process/noNewPrivileges").report()?;
+            expect_eq("NoNewPrivs", report.status("NoNewPrivs"), "0")
         },
     },
     Case {

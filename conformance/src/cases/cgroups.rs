@@ -8,8 +8,8 @@ use crate::bundle;
 use crate::case::{Bench, Case, expect_eq};
 use crate::host::Need;
 
-const V1: &[Need] = &[Need::OwnCgroup, Need::CgroupV1];
-const V2: &[Need] = &[
+pub(super) const V1: &[Need] = &[Need::OwnCgroup, Need::CgroupV1];
+pub(super) const V2: &[Need] = &[
     Need::OwnCgroup,
     Need::CgroupV2,
     Need::Controller("memory"),
@@ -196,7 +196,7 @@ fn pids(bench: &Bench, controller: &str) -> Result<()> {
 }
 
 /// Sets one part of `resources` and compares files of the container's cgroup.
-fn files(
+pub(super) fn files(
     bench: &Bench,
     pointer: &str,
     value: Value,

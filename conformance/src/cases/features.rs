@@ -179,9 +179,7 @@ pub(super) const CASES: &[Case] = &[
             if names.is_empty() {
                 return Ok(());
             }
-            let own = std::fs::read_to_string("/proc/self/status")?;
-            let own = own.lines().find_map(|line| line.strip_prefix("CapBnd:")).context("no CapBnd")?;
-            let own = u64::from_str_radix(own.trim(), 16)?;
+            let own = host::capabilities("CapBnd")?;
             let report =
                 bench.reporter([])?.set("/process/capabilities/bounding", names.clone())?.report()?;
             let seen = report.capabilities("CapBnd")?;

@@ -76,6 +76,45 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "mounts.every-required-option-is-taken",
+        at: "config.md#configLinuxMountOptions",
+        must: OPTIONS,
+        needs: CONTAINER,
+        check: |bench| {
+            // every word of the table with a MUST that fits any new file system, with its opposite before it
+            let pairs = [
+                ["sync", "async"],
+                ["noatime", "atime"],
+                ["nodev", "dev"],
+                ["nodiratime", "diratime"],
+                ["noexec", "exec"],
+                ["lazytime", "nolazytime"],
+                ["silent", "loud"],
+                ["relatime", "norelatime"],
+                ["strictatime", "nostrictatime"],
+                ["nosuid", "suid"],
+                ["ro", "rw"],
+            ];
+            let mut options = vec!["dirsync", "size=64k"];
+            options.extend(pairs.as_flattened());
+            let mount = mounted(bench, &[mount("/data", "tmpfs", &options)])?.mount("/data")?;
+            mount.has(&["rw", "dirsync", "size=64k"])
+        },
+    },
+    Case {
+        name: "mounts.remount-changes-what-is-there",
+        at: "config.md#configLinuxMountOptions",
+        must: "`remount`        | MUST        | Corresponds to `mount(8)` (filesystem-independent).",
+        needs: CONTAINER,
+        check: |bench| {
+            let again = mount("/data", "tmpfs", &["remount", "ro", "nosuid"]);
+            let report = mounted(bench, &[mount("/data", "tmpfs", &["size=64k"]), again])?;
+            let mount = report.mount("/data")?;
+            mount.has(&["ro", "nosuid", "size=64k"])?;
+            expect_eq("kind", mount.kind, "tmpfs")
+        },
+    },
+    Case {
         name: "mounts.nosymfollow-is-set",
         at: "config.md#configLinuxMountOptions",
         must: "`nosymfollow`    | SHOULD      | (Introduced in kernel 5.10, util-linux 2.38)",

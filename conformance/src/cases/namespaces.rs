@@ -132,6 +132,19 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "namespaces.user-leaves-the-owners-of-the-root",
+        at: "config-linux.md#configLinuxUserNamespaceMappings",
+        must: "The runtime SHOULD NOT modify the ownership of referenced filesystems to realize the mapping.",
+        needs: USERS,
+        check: |bench| {
+            let setup = super::idmap::with_users(bench.container(["exit", "0"])?)?;
+            let file = setup.rootfs("/etc/file");
+            setup.run()?;
+            let meta = std::fs::metadata(file)?;
+            expect_eq("owner of /etc/file", [meta.uid(), meta.gid()].as_slice(), [0, 0].as_slice())
+        },
+    },
+    Case {
         name: "namespaces.user-without-mappings-is-an-error",
         at: "config-linux.md#configLinuxUserNamespaceMappings",
         must: "**`size`** *(uint32, REQUIRED)* - is the number of ids to be mapped.",

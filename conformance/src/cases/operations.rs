@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{CGROUP, CONTAINER};
+use super::{CGROUP, CONTAINER, ROOT};
 use crate::case::{Bench, Case, expect_eq};
 
 const KILL: &str = "Attempting to send a signal to a container that is neither `created` nor `running` MUST have no effect on the container and MUST generate an error.";
@@ -132,6 +132,29 @@ pub(super) const CASES: &[Case] = &[
             let before = container.state()?;
             container.delete()?.failure("delete of a running container")?;
             expect_eq("state after it", container.state()?, before)
+        },
+    },
+    Case {
+        name: "delete.created-container-is-an-error",
+        at: "runtime.md#runtimeDelete",
+        must: DELETE,
+        needs: CONTAINER,
+        check: |bench| {
+            let container = bench.container(["pause"])?.create()?;
+            container.delete()?.failure("delete of a created container")?;
+            expect_eq("status after it", container.status()?, "created")
+        },
+    },
+    Case {
+        name: "delete.leaves-no-mount",
+        at: "runtime.md#runtimeLifecycle",
+        must: "The container MUST be destroyed by undoing the steps performed during create phase (step 2).",
+        needs: ROOT,
+        check: |bench| {
+            let mounts = || std::fs::read_to_string("/proc/thread-self/mountinfo");
+            let before = mounts()?;
+            bench.container(["exit", "0"])?.run()?.delete()?.success()?;
+            expect_eq("the mounts of the runtime namespace", mounts()?, before)
         },
     },
     Case {

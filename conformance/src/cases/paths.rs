@@ -1,10 +1,14 @@
 //! The root file system, masked and read-only paths, propagation.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
 
-use super::CONTAINER;
+use super::{CONTAINER, ROOT};
 use crate::case::{Case, expect_eq};
+use crate::container::Setup;
 
 const MASK: &str = "**`maskedPaths`** (array of strings, OPTIONAL) will mask over the provided paths inside the container so that they cannot be read.";
 const READONLY: &str = "**`readonlyPaths`** (array of strings, OPTIONAL) will set the provided paths as readonly inside the container.";
@@ -187,6 +191,23 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "propagation.slave-follows-the-host",
+        at: "config-linux.md#configLinuxRootfsMountPropagation",
+        must: "**`slave`**: the rootfs mount receives propagation events from the host; that is, if a mount event occurs on the host, it will be propagated to the container, but not the other way around.",
+        needs: ROOT,
+        check: |bench| {
+            let setup = bench.container(["pause"])?.set("/linux/rootfsPropagation", "slave")?;
+            let root = setup.rootfs("");
+            let root = root.to_str().unwrap_or_default().trim_end_matches('/');
+            let none = None::<&str>;
+            mount(Some(root), root, none, MsFlags::MS_BIND, none)?;
+            mount(none, root, none, MsFlags::MS_SHARED, none)?;
+            let seen = followed(setup, Path::new(root));
+            umount2(root, MntFlags::MNT_DETACH)?;
+            expect_eq("entries of /data after a mount on the host", seen?, ["new"].as_slice())
+        },
+    },
+    Case {
         name: "propagation.unbindable-is-unbindable",
         at: "config-linux.md#configLinuxRootfsMountPropagation",
         must: "**`unbindable`**: the rootfs mount is a private mount that cannot be bind-mounted.",
@@ -227,4 +248,13 @@ pub(super) const CASES: &[Case] = &[
 fn own_mounts() -> Result<Vec<String>> {
     let text = std::fs::read_to_string("/proc/thread-self/mountinfo")?;
     Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect())
+}
+
+/// What a container has at /data when the host has mounted something there.
+fn followed(setup: Setup<'_>, root: &Path) -> Result<Vec<String>> {
+    let container = setup.start()?;
+    mount(Some("none"), &root.join("data"), Some("tmpfs"), MsFlags::empty(), None::<&str>)?;
+    std::fs::write(root.join("data/new"), "")?;
+    let inside = std::fs::read_dir(format!("/proc/{}/root/data", container.pid()?))?;
+    Ok(inside.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }

@@ -148,6 +148,30 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "process.every-rlimit-is-known",
+        at: "config.md#configPOSIXProcess",
+        must: "For each entry in `rlimits`, a getrlimit(3) on `type` MUST succeed.",
+        needs: CONTAINER,
+        check: |bench| {
+            let plain = bench.reporter([])?.report()?.at("/rlimits");
+            let kinds = plain.as_object().context("no limits")?;
+            // below what the caller has, and each another one; too much to be felt
+            let value = |at: usize, kind: &str| {
+                let hard = plain[kind]["hard"].as_u64().unwrap_or(u64::MAX);
+                hard.min((1 << 40) + u64::try_from(at).unwrap_or_default())
+            };
+            let limit = |(at, kind): (usize, &String)| json!({ "type": kind, "soft": value(at, kind), "hard": value(at, kind) });
+            let limits: Vec<_> = kinds.keys().enumerate().map(limit).collect();
+            let report = bench.reporter([])?.set("/process/rlimits", limits.clone())?.report()?;
+            for limit in limits {
+                let kind = limit["type"].as_str().unwrap_or_default();
+                let want = json!({ "soft": limit["soft"], "hard": limit["hard"] });
+                expect_eq(kind, report.at(&format!("/rlimits/{kind}")), want)?;
+            }
+            Ok(())
+        },
+    },
+    Case {
         name: "process.unknown-rlimit-is-an-error",
         at: "config.md#configPOSIXProcess",
         must: "The runtime MUST generate an error for any values which cannot be mapped to a relevant kernel interface.",

@@ -155,6 +155,19 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "exec-affinity.absent-one-changes-nothing",
+        at: "config.md#configLinuxProcess",
+        must: "If omitted or empty, runtime SHOULD NOT change process' CPU affinity after the process is moved to container's cgroup, and the final affinity is determined by the Linux kernel.",
+        needs: &[Need::Container, Need::Path("/sys/devices/system/cpu/cpu1")],
+        check: |bench| {
+            let container = bench.container(["pause"])?.start()?;
+            let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid()?))?;
+            let of_init = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+            let report = container.exec(&[], &["/probe", "report"])?;
+            expect_eq("processors of exec", report.status("Cpus_allowed_list"), of_init.unwrap_or("").trim())
+        },
+    },
+    Case {
         name: "exec.has-what-its-process-file-says",
         at: "config.md#configProcess",
         must: "**`process`** (object, OPTIONAL) specifies the container process.",

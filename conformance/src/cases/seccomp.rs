@@ -84,6 +84,39 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "seccomp.every-operator-compares",
+        at: "config-linux.md#configLinuxSeccomp",
+        must: "**`op`** *(string, REQUIRED)* - the operator for syscall arguments in seccomp.",
+        needs: CONTAINER,
+        check: |bench| {
+            // the fourth argument of an openat(2) that makes the file is its mode: 0666, 438
+            for (operator, holds, fails) in [
+                ("SCMP_CMP_NE", 439, 438),
+                ("SCMP_CMP_LT", 439, 438),
+                ("SCMP_CMP_LE", 438, 437),
+                ("SCMP_CMP_EQ", 438, 439),
+                ("SCMP_CMP_GE", 438, 439),
+                ("SCMP_CMP_GT", 437, 438),
+            ] {
+                for (value, answer) in [(holds, "EXDEV"), (fails, "ok")] {
+                    let makes =
+                        json!({ "index": 2, "value": 0x40, "valueTwo": 0x40, "op": "SCMP_CMP_MASKED_EQ" });
+                    let compares = json!({ "index": 3, "value": value, "op": operator });
+                    let rule = json!({
+                        "names": ["openat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 18, "args": [makes, compares],
+                    });
+                    let seen = unlinked(filtered(bench, rule)?)?;
+                    expect_eq(
+                        &format!("the answer where 438 is compared by {operator} with {value}"),
+                        seen,
+                        answer,
+                    )?;
+                }
+            }
+            Ok(())
+        },
+    },
+    Case {
         name: "seccomp.unknown-action-is-an-error",
         at: "config.md#configValidValues",
         must: "Runtimes MUST generate an error when invalid or unsupported values are encountered.",

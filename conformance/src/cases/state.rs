@@ -1,6 +1,6 @@
 //! runtime.md#runtimeState: the document that `state` prints.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::CONTAINER;
@@ -137,6 +137,21 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "state.adheres-to-its-schema",
+        at: "runtime.md#runtimeState",
+        must: "When serialized in JSON, the format MUST adhere to the JSON Schema schema/state-schema.json.",
+        needs: CONTAINER,
+        check: |bench| {
+            let annotations = json!({ "org.example.key": "value" });
+            let container = bench.container(["pause"])?.set("/annotations", annotations)?.create()?;
+            adheres(&container.state()?).context("created")?;
+            container.start()?;
+            adheres(&container.state()?).context("running")?;
+            container.stop()?;
+            adheres(&container.state()?).context("stopped")
+        },
+    },
+    Case {
         name: "state.reading-changes-nothing",
         at: "runtime.md#runtimeQueryState",
         must: RETURNS,
@@ -152,4 +167,19 @@ pub(super) const CASES: &[Case] = &[
 /// A stopped container may have no pid, or 0.
 fn two_pid(state: &Value) -> Value {
     state.get("pid").filter(|pid| **pid != json!(0)).cloned().unwrap_or(json!("none"))
+}
+
+/// What schema/state-schema.json says of each member.
+fn adheres(state: &Value) -> Result<()> {
+    for name in ["ociVersion", "id", "bundle"] {
+        ensure!(state[name].is_string(), "{name} is {}", state[name]);
+    }
+    let status = state["status"].as_str().unwrap_or_default();
+    ensure!(["creating", "created", "running", "stopped"].contains(&status), "status is {}", state["status"]);
+    let pid = state.get("pid");
+    ensure!(pid.is_none_or(|pid| pid.as_u64().is_some()), "pid is {pid:?}");
+    let annotations = state.get("annotations").filter(|annotations| !annotations.is_null());
+    let is_map = |value: &Value| value.as_object().is_some_and(|map| map.values().all(Value::is_string));
+    ensure!(annotations.is_none_or(is_map), "annotations are {annotations:?}");
+    Ok(())
 }

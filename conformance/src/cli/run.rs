@@ -115,9 +115,20 @@ impl Compare {
         if reports.is_empty() {
             bail!("nothing to compare: give --runtime, --image-tool or --report");
         }
+        for report in &mut reports {
+            report.explain()?;
+        }
         let comparison = Comparison(reports);
-        let text = if self.markdown { comparison.markdown() } else { comparison.table() };
+        let text = if self.markdown { comparison.markdown(&command()) } else { comparison.table() };
         super::say(text.trim_end());
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// This call as the page tells it: what the files are called, not where they lie on this machine.
+fn command() -> String {
+    let words: Vec<String> = std::env::args()
+        .map(|word| PathBuf::from(&word).file_name().map_or(word, |name| name.to_string_lossy().into_owned()))
+        .collect();
+    words.join(" ")
 }
