@@ -1,5 +1,5 @@
 //! Doors for the fuzz targets: each reader of bytes that come from outside, none of which may panic, hang or
-//! grow without bounds. Nothing else calls them.
+//! grow without bounds. The micro-benches use them too, and nothing else.
 
 use crate::image::{Config, Document};
 use crate::layer::archive::Archive;

@@ -1,12 +1,13 @@
 //! Layers: from the bytes of a blob to files below a root.
 //!
 //! ```text
-//! blob reader (digest verified) -> Unpacked (inflate, diffID) -> Archive (tar) -> Extractor -> Tree (openat2)
+//! blob reader (digest verified) -> Ahead (inflate, diffID) -> Archive (tar) -> Extractor -> Tree (openat2)
 //! ```
 //!
 //! Each stage lends its buffer to the next, so that a file's bytes are copied once after inflation,
 //! by the kernel. There is one pass and nothing is read twice.
 
+mod ahead;
 pub mod archive;
 mod attribute;
 pub mod create;
@@ -26,6 +27,7 @@ use std::io::{BufRead, Read};
 use crate::digest::Digest;
 use crate::error::{Context, Result};
 use crate::media::Compression;
+use ahead::Ahead;
 use extract::Extractor;
 use unpacked::Unpacked;
 
@@ -47,10 +49,10 @@ impl Layer {
         Unpacked::open(blob, self.compression, &self.diff_id).and_then(Unpacked::finish).while_doing(name)
     }
 
-    /// Applies the layer to a root, checking the diffID at the end.
-    pub fn apply<R: Read>(&self, blob: R, extractor: &mut Extractor) -> Result<()> {
+    /// Applies the layer to a root, checking the diffID at the end. A second thread inflates.
+    pub fn apply<R: Read + Send + 'static>(&self, blob: R, extractor: &mut Extractor) -> Result<()> {
         let name = || self.name.clone();
-        let mut unpacked = Unpacked::open(blob, self.compression, &self.diff_id).while_doing(name)?;
+        let mut unpacked = Ahead::open(blob, self.compression, &self.diff_id).while_doing(name)?;
         extractor.layer(&mut unpacked as &mut dyn BufRead).while_doing(name)?;
         unpacked.finish().while_doing(name)
     }

@@ -25,11 +25,12 @@ pub mod refs;
 pub mod users;
 mod verify;
 
+use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -47,6 +48,8 @@ pub struct Store {
     lock: File,
     /// What this program added and nothing refers to yet.
     added: Mutex<Vec<Digest>>,
+    /// Which names need a blob, as far as it was known when that was first asked.
+    names: OnceLock<HashMap<Digest, Vec<String>>>,
 }
 
 impl Store {
@@ -61,7 +64,7 @@ impl Store {
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let lock = lock.while_doing(|| format!("open {}", path.display()))?;
         flock(&lock, FlockOperation::LockShared).while_doing(|| format!("lock {}", path.display()))?;
-        Ok(Self { root: root.to_owned(), lock, added: Mutex::default() })
+        Ok(Self { root: root.to_owned(), lock, added: Mutex::default(), names: OnceLock::new() })
     }
 
     /// Where the store is.

@@ -3,9 +3,13 @@
 
 mod common;
 
-use common::Place;
-use common::sample::{serving, small as image};
-use conformance::fixture::{Artifact, Index, Lie, Platform};
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::sample::{noise, serving, small as image};
+use common::{Outcome, Place};
+use conformance::fixture::{Artifact, Image, Index, Layer, Lie, Platform};
+use conformance::host::wait_until;
 use conformance::registry::{Fault, Registry};
 
 /// Pulls `app:v1` and expects an error; nothing may be left.
@@ -124,4 +128,22 @@ fn old_broken_and_foreign_manifests_are_told_apart() {
         let error = refused(&serving(&Artifact::raw(media_type, text)));
         assert!(error.contains(sentence), "{error}");
     }
+}
+
+#[test]
+fn an_entry_that_is_refused_ends_an_unpack_though_the_registry_has_fallen_silent() {
+    let layer = Layer::new().hardlink("link", "nowhere").file("noise", noise(2_000_000));
+    let image = Image::new().layer(&layer).build().unwrap();
+    let (registry, place) = (serving(&image), Place::new());
+    registry.fault(format!("blobs/{}", image.layer_digests()[0]), Fault::Stall(1_000_000));
+    let (reference, bundle) = (registry.reference("app", "v1"), place.bundle().display().to_string());
+    let words = ["unpack", "--copy", &reference, &bundle];
+    let mut child = place.command(&words).stderr(Stdio::piped()).spawn().unwrap();
+    // the client itself gives a silent registry a minute, and asks again
+    let ended = wait_until(Duration::from_secs(20), "its end", || child.try_wait().unwrap().is_some());
+    child.kill().unwrap();
+    let outcome: Outcome = child.wait_with_output().unwrap().into();
+    ended.unwrap();
+    assert!(outcome.error().contains("nowhere"));
+    place.assert_nothing_left();
 }

@@ -38,7 +38,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Fills one layer; those below it are there.
-    pub fn fill(&self, n: usize, layer: &Layer, blob: impl Read) -> Result<()> {
+    pub fn fill(&self, n: usize, layer: &Layer, blob: impl Read + Send + 'static) -> Result<()> {
         let Some(making) = self.store.begin_layer(&self.chain[n])? else {
             return layer.verify(blob);
         };

@@ -115,7 +115,7 @@ impl<'a> Pull<'a> {
         &self,
         image: &Image,
         which: Which<'_>,
-        mut each: impl FnMut(usize, &Layer, Box<dyn Read>) -> Result<()>,
+        mut each: impl FnMut(usize, &Layer, Box<dyn Read + Send>) -> Result<()>,
     ) -> Result<()> {
         let mut arriving: HashMap<Digest, Arc<Progress>> = HashMap::new();
         let mut missing = Vec::new();
@@ -154,7 +154,11 @@ impl<'a> Pull<'a> {
     }
 
     /// A layer from the store; one that turns out to be bad is removed, so that the next pull gets it anew.
-    fn stored(&self, descriptor: &Descriptor, each: impl FnOnce(Box<dyn Read>) -> Result<()>) -> Result<()> {
+    fn stored(
+        &self,
+        descriptor: &Descriptor,
+        each: impl FnOnce(Box<dyn Read + Send>) -> Result<()>,
+    ) -> Result<()> {
         let gone = || Error::new(Kind::NotFound, format!("blob {descriptor} vanished from the store"));
         let read = each(Box::new(self.store.blob(descriptor)?.ok_or_else(gone)?));
         if read.as_ref().is_err_and(|e| e.kind() == Kind::Invalid) {

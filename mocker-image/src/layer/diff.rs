@@ -200,13 +200,19 @@ pub(super) fn attributes(dir: &OwnedFd, name: &[u8]) -> Result<Vec<(Vec<u8>, Vec
     // No system call lists attributes by handle and name: the handle goes through /proc.
     let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
-    let mut list = vec![0; 1 << 16];
-    let n = match rustix::fs::llistxattr(os(&path), &mut list[..]) {
-        Err(Errno::OPNOTSUPP | Errno::ACCESS) => 0,
-        other => other?,
+    // Most names have none: then no large buffer is filled with zeros for it.
+    let (mut few, mut many) = ([0; 256], Vec::new());
+    let list = match rustix::fs::llistxattr(os(&path), &mut few[..]) {
+        Err(Errno::OPNOTSUPP | Errno::ACCESS) => &[],
+        Err(Errno::RANGE) => {
+            many.resize(1 << 16, 0);
+            let n = rustix::fs::llistxattr(os(&path), &mut many[..])?;
+            &many[..n]
+        }
+        n => &few[..n?],
     };
     let mut all = Vec::new();
-    for key in list[..n].split(|&b| b == 0).filter(|key| !key.is_empty()) {
+    for key in list.split(|&b| b == 0).filter(|key| !key.is_empty()) {
         if key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") {
             continue;
         }

@@ -3,12 +3,14 @@
 //! The digest of what comes out is known only at its end, and every place wants it first; so there is
 //! a file in between, without a name, in TMPDIR or /var/tmp.
 
+mod gzip;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use flate2::write::GzEncoder;
+use gzip::Gzip;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -18,6 +20,10 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::home;
 use crate::image::{Blob, Descriptor, Supply};
 use crate::media::Compression;
+
+/// What gzip packs at where nobody says: zlib-rs's third level packs as small as what skopeo and umoci pack with, and
+/// takes two thirds of the time of its sixth.
+const GZIP_LEVEL: u32 = 3;
 
 /// How a layer is to be packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +105,7 @@ pub fn repack(blob: Blob, layer: &Descriptor, packing: Packing, diff_id: Option<
 
 enum Encoder {
     Plain(BufWriter<Hashed>),
-    Gzip(GzEncoder<BufWriter<Hashed>>),
+    Gzip(Box<Gzip<BufWriter<Hashed>>>),
     Zstd(zstd::stream::write::Encoder<'static, BufWriter<Hashed>>),
 }
 
@@ -116,9 +122,8 @@ impl Packer {
         let encoder = match packing.compression {
             Compression::None => Encoder::Plain(file),
             Compression::Gzip => {
-                let level = packing.level.and_then(|level| u32::try_from(level).ok()).unwrap_or(6);
-                // No time and no name in the header: the same bytes in give the same bytes out.
-                Encoder::Gzip(GzEncoder::new(file, flate2::Compression::new(level.min(9))))
+                let level = packing.level.and_then(|level| u32::try_from(level).ok()).unwrap_or(GZIP_LEVEL);
+                Encoder::Gzip(Box::new(Gzip::new(file, level.min(9)).while_doing(|| "begin to pack")?))
             }
             Compression::Zstd => {
                 let encoder = zstd::stream::write::Encoder::new(file, packing.level.unwrap_or(3));

@@ -13,7 +13,7 @@ use crate::media::Compression;
 use crate::progress::size;
 
 /// Bytes between inflation and the archive's reader; fits a second-level cache.
-const WINDOW: usize = 128 * 1024;
+pub(super) const WINDOW: usize = 128 * 1024;
 /// Bytes between the blob's reader and inflation.
 const INPUT: usize = 64 * 1024;
 
@@ -134,21 +134,16 @@ impl<R: Read> Decoder<R> {
     }
 }
 
-/// The unpacked bytes of a layer; every byte lent out was hashed before.
-pub struct Unpacked<R: Read> {
+/// A layer's bytes as they come out of its blob, hashed by nobody.
+pub(super) struct Inflated<R: Read> {
     decoder: Decoder<R>,
-    window: Vec<u8>,
-    start: usize,
-    end: usize,
     /// Bytes that came out.
     out: u64,
-    hasher: Hasher,
-    want: Digest,
 }
 
-impl<R: Read> Unpacked<R> {
+impl<R: Read> Inflated<R> {
     /// Opens a blob that must be packed as its media type says.
-    pub fn open(blob: R, compression: Compression, diff_id: &Digest) -> Result<Self> {
+    pub(super) fn open(blob: R, compression: Compression) -> Result<Self> {
         let mut blob = BufReader::with_capacity(INPUT, Counted { inner: blob, seen: 0 });
         let seen = Compression::sniff(blob.fill_buf()?);
         if seen != compression {
@@ -164,8 +159,47 @@ impl<R: Read> Unpacked<R> {
                 return Err(Error::new(Kind::Unsupported, what));
             }
         };
-        let (window, want) = (vec![0; WINDOW], diff_id.clone());
-        Ok(Self { decoder, window, start: 0, end: 0, out: 0, hasher: diff_id.hasher(), want })
+        Ok(Self { decoder, out: 0 })
+    }
+
+    /// The next bytes; none at the end.
+    pub(super) fn fill(&mut self, window: &mut [u8]) -> io::Result<usize> {
+        interrupt::check()?;
+        let n = match &mut self.decoder {
+            Decoder::Plain(blob) => blob.read(window)?,
+            Decoder::Gzip(decoder) => decoder.read(window).map_err(|e| damaged(e, "gzip"))?,
+            Decoder::Zstd(decoder) => decoder.read(window).map_err(|e| damaged(e, "zstd"))?,
+        };
+        self.out += n as u64;
+        bounded(self.decoder.packed(), self.out)?;
+        Ok(n)
+    }
+
+    /// Reads the blob to its end, where it is checked.
+    pub(super) fn end(self) -> Result<()> {
+        drain(match self.decoder {
+            Decoder::Plain(blob) => blob,
+            Decoder::Gzip(decoder) => decoder.into_inner(),
+            Decoder::Zstd(decoder) => decoder.finish(),
+        })
+    }
+}
+
+/// The unpacked bytes of a layer; every byte lent out was hashed before.
+pub struct Unpacked<R: Read> {
+    inflated: Inflated<R>,
+    window: Vec<u8>,
+    start: usize,
+    end: usize,
+    hasher: Hasher,
+    want: Digest,
+}
+
+impl<R: Read> Unpacked<R> {
+    /// Opens a blob that must be packed as its media type says.
+    pub fn open(blob: R, compression: Compression, diff_id: &Digest) -> Result<Self> {
+        let (inflated, window) = (Inflated::open(blob, compression)?, vec![0; WINDOW]);
+        Ok(Self { inflated, window, start: 0, end: 0, hasher: diff_id.hasher(), want: diff_id.clone() })
     }
 
     /// Reads what is left and checks the diffID and, by reaching its end, the blob.
@@ -177,25 +211,16 @@ impl<R: Read> Unpacked<R> {
             }
             self.consume(n);
         }
-        let rest = match self.decoder {
-            Decoder::Plain(blob) => blob,
-            Decoder::Gzip(decoder) => decoder.into_inner(),
-            Decoder::Zstd(decoder) => decoder.finish(),
-        };
-        drain(rest)?;
-        match self.hasher.finish() {
-            got if got == self.want => Ok(()),
-            got => Err(Error::invalid(format!("unpacks to {got}, but its diffID is {}", self.want))),
-        }
+        self.inflated.end()?;
+        is_right(&self.want, self.hasher)
     }
+}
 
-    fn decode(&mut self) -> io::Result<usize> {
-        interrupt::check()?;
-        match &mut self.decoder {
-            Decoder::Plain(blob) => blob.read(&mut self.window),
-            Decoder::Gzip(decoder) => decoder.read(&mut self.window).map_err(|e| damaged(e, "gzip")),
-            Decoder::Zstd(decoder) => decoder.read(&mut self.window).map_err(|e| damaged(e, "zstd")),
-        }
+/// Whether the bytes that were hashed are those of the diffID.
+pub(super) fn is_right(diff_id: &Digest, hasher: Hasher) -> Result<()> {
+    match hasher.finish() {
+        got if got == *diff_id => Ok(()),
+        got => Err(Error::invalid(format!("unpacks to {got}, but its diffID is {diff_id}"))),
     }
 }
 
@@ -230,9 +255,7 @@ impl<R: Read> BufRead for Unpacked<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            self.end = self.decode()?;
-            self.out += self.end as u64;
-            bounded(self.decoder.packed(), self.out)?;
+            self.end = self.inflated.fill(&mut self.window)?;
             self.hasher.update(&self.window[..self.end]);
         }
         Ok(&self.window[self.start..self.end])

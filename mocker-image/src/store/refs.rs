@@ -100,9 +100,16 @@ impl Store {
         Ok(())
     }
 
-    /// The repositories whose images have a blob.
+    /// The repositories whose images have a blob. All names are looked through once, whatever number of blobs it is
+    /// asked for.
     pub(super) fn names_of(&self, digest: &Digest) -> Result<Vec<Reference>> {
-        let needed = self.needed()?;
+        let needed = match self.names.get() {
+            Some(needed) => needed,
+            None => {
+                let needed = self.needed()?;
+                self.names.get_or_init(|| needed)
+            }
+        };
         let names = needed.get(digest).into_iter().flatten();
         Ok(names.filter_map(|name| name.parse().ok()).collect())
     }

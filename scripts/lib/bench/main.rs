@@ -32,6 +32,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
 scripts/bench [--rounds N] [--json FILE] [--compare OLD NEW] [--list] [WORD...]
+scripts/bench micro
 
 The programs of this checkout against the peers of $MOCKER_PEERS/bin, then of PATH: all rows whose name has all words.
   --rounds N         instead of 25 for the runtime and 3 for images

@@ -59,7 +59,7 @@ pub fn rows(place: &Place, wanted: &Wanted, tell: &mut dyn FnMut(Row)) -> Result
                 let figure = |(name, dir): (String, PathBuf)| (name, vec![newest_blob(&dir)]);
                 tell(Row::figures(sizes, &words!["layer_bytes"], outputs.into_iter().map(figure).collect()));
             }
-            run(Command::new("umount").arg(&desk.tmp))?;
+            run(Command::new("umount").args(["--recursive"]).arg(&desk.tmp))?;
         }
     }
     Ok(())
@@ -288,13 +288,17 @@ impl Desk<'_> {
             bare.call(&shell(script), 0)
         };
         let (mut contenders, mut outputs) = (Vec::new(), Vec::new());
-        for (at, tool) in self.place.image_tools.iter().enumerate() {
-            let (store, bundle) = (self.at(&format!("store-{at}")), self.at(&format!("bundle-{at}")));
-            bare.call(&self.ours(tool, &store, &["unpack", "--copy", &self.reference, &bundle]), 0)?;
-            change(&bundle)?;
-            let timed = self.ours(tool, &store, &["commit", &bundle, "localhost/changed:{n}"]);
-            contenders.push(Contender::new(&tool.name, vec![Step::Timed(timed)]));
-            outputs.push((tool.name.clone(), store.into()));
+        for manner in ["--overlay=mounted", "--copy"] {
+            for (at, tool) in self.place.image_tools.iter().enumerate() {
+                let (store, bundle) =
+                    (self.at(&format!("store{manner}-{at}")), self.at(&format!("bundle{manner}-{at}")));
+                bare.call(&self.ours(tool, &store, &["unpack", manner, &self.reference, &bundle]), 0)?;
+                change(&bundle)?;
+                let timed = self.ours(tool, &store, &["commit", &bundle, "localhost/changed:{n}"]);
+                let name = format!("{} {manner}", tool.name);
+                contenders.push(Contender::new(&name, vec![Step::Timed(timed)]));
+                outputs.push((name, store.into()));
+            }
         }
         if let (Some(umoci), false) = (peer("umoci"), self.place.alone) {
             let (layout, bundle) = (self.layout()?, self.at("bundle"));
