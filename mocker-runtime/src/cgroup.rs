@@ -33,7 +33,7 @@ use detect::hierarchies;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::{CgroupMode, cgroup as plan};
 use crate::rootless;
-use crate::sys::signal;
+use crate::sys::{proc, signal};
 
 /// The container's directory in one hierarchy, as the record keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -352,10 +352,14 @@ fn write_file(dir: &Path, file: &str, value: &str) -> std::result::Result<(), Er
     rustix::io::write(fd, value.as_bytes()).map(drop)
 }
 
-/// Reads a small file of a directory.
+/// Reads a file of a directory that is no list of processes.
 fn read_at(dir: &Path, file: &str) -> std::result::Result<String, Errno> {
-    let file = rustix::fs::open(dir.join(file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    crate::sys::proc::read_all(file)
+    open_at(dir, file).and_then(proc::read_whole)
+}
+
+/// Opens a file of a directory for reading.
+fn open_at(dir: &Path, file: &str) -> std::result::Result<OwnedFd, Errno> {
+    rustix::fs::open(dir.join(file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// True if the kernel said that this user may not.

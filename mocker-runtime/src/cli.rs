@@ -173,7 +173,7 @@ fn call() -> u8 {
     }
     let enters = words.iter().any(|word| ENTERING.iter().any(|name| word == name));
     // Before all else, since it begins from the start; what goes wrong is told by whoever needs it, below.
-    let sealed = enters && sealed::ensure().is_ok();
+    let sealed = entry::is_sealed() || (enters && sealed::ensure().is_ok());
     let cli = match quick::read(&words) {
         Some(cli) => cli,
         None => match Cli::try_parse_from(spelling::respell(words, Cli::command)) {

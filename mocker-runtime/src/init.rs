@@ -196,8 +196,10 @@ fn run_outer_hooks(init: &mut Init<'_>) -> Result<()> {
 }
 
 fn run_create_container_hooks(init: &mut Init<'_>) -> Result<()> {
-    let (list, state) = (&init.plan.hooks.create_container, init.state(Status::Creating));
-    hooks::run_all("createContainer", list, &state, &init.output)
+    match &init.plan.hooks.create_container[..] {
+        [] => Ok(()),
+        hooks => hooks::run_all("createContainer", hooks, &init.state(Status::Creating), &init.output),
+    }
 }
 
 /// Closes what leads to the host, or to the container's mounts before they were masked: the image says by which path
@@ -216,6 +218,8 @@ fn ready(init: &mut Init<'_>) -> Result<()> {
 }
 
 fn run_start_container_hooks(init: &mut Init<'_>) -> Result<()> {
-    let (list, state) = (&init.plan.hooks.start_container, init.state(Status::Created));
-    hooks::run_all("startContainer", list, &state, &init.output)
+    match &init.plan.hooks.start_container[..] {
+        [] => Ok(()),
+        hooks => hooks::run_all("startContainer", hooks, &init.state(Status::Created), &init.output),
+    }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use super::{Dir, in_use, read_at, write_file};
+use super::{Dir, in_use, open_at, read_at, write_file};
 use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::sys::proc;
 
 /// How long dying processes may keep a cgroup busy.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -131,7 +132,7 @@ fn check_thawed(dir: &Dir) -> Result<()> {
 
 /// All processes in a cgroup and below it.
 pub(super) fn processes(path: &Path) -> Result<Vec<i32>> {
-    let mut out = match read_at(path, "cgroup.procs") {
+    let mut out = match open_at(path, "cgroup.procs").and_then(proc::read_all) {
         // NODEV: it has been removed; OPNOTSUPP: it is threaded, and its processes are listed above it
         Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => Vec::new(),
         text => parse_pids(&text.while_doing(|| format!("read {}/cgroup.procs", path.display()))?),

@@ -78,7 +78,7 @@ impl Record {
     pub(crate) fn read(home: &Home) -> Result<Option<Self>> {
         let at = || format!("read {}", home.path.join(FILE).display());
         let text = match rustix::fs::openat(&home.fd, FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .and_then(crate::sys::proc::read_all)
+            .and_then(crate::sys::proc::read_whole)
         {
             Err(Errno::NOENT) => return Ok(None),
             text => text.while_doing(at)?,

@@ -40,8 +40,7 @@ fn make_readonly(root: &OwnedFd, path: &Path, later: &Later) -> Result<()> {
         return Ok(());
     };
     // A copy of what is there, mounts below it included, so that nothing is looked up by name again.
-    let tree = mount::clone_tree(place.as_fd(), c"", Reach::Tree)?;
-    mount::set_attr(tree.as_fd(), &mounts::READONLY, Reach::Tree)?;
+    let tree = mount::clone_with(place.as_fd(), &mounts::READONLY)?;
     mount::attach(tree.as_fd(), place.as_fd())?;
     later.close(tree);
     later.close(place);

@@ -28,6 +28,9 @@ mod early {
 
     use crate::abi::Attr;
 
+    /// Whether this program's file was found to be out of reach. Only `start_again` writes it, before all else.
+    pub(super) static mut SEALED: bool = false;
+
     /// `struct statfs` is shorter than that, in words.
     const SCRATCH: usize = 16;
 
@@ -162,6 +165,7 @@ mod early {
                 return;
             }
             if *scratch.add(FLAGS) & libc::ST_RDONLY != 0 {
+                SEALED = true;
                 return;
             }
             let tree = call(libc::SYS_open_tree, HERE, own, CLONE, 0, 0);
@@ -195,6 +199,15 @@ mod early {
         }
         answer
     }
+}
+
+/// Whether this program runs from a mount that nobody can write to, as was seen before all else; false if nobody looked.
+pub(crate) fn is_sealed() -> bool {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    // SAFETY: it was written before there could be a second thread, and is only read since.
+    return unsafe { early::SEALED };
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    false
 }
 
 /// For the tests of who is taken for a command that enters a container.

@@ -84,6 +84,20 @@ pub(crate) fn read_all(fd: impl AsFd) -> std::result::Result<String, rustix::io:
     read_up_to(fd, usize::MAX)
 }
 
+/// Reads a file to its end, of a kind whose text is there as a whole when it is read first: of a file system, of
+/// cgroups, or of procfs where one line or one function makes all of it. The end is where a read gives less than there
+/// was room for, so most need no second one.
+pub(crate) fn read_whole(fd: impl AsFd) -> std::result::Result<String, rustix::io::Errno> {
+    let mut text = Vec::with_capacity(1024);
+    loop {
+        text.reserve(512);
+        let room = text.capacity() - text.len();
+        if rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut text))? < room {
+            return Ok(String::from_utf8_lossy(&text).into_owned());
+        }
+    }
+}
+
 /// The same, but an error if it has more bytes than that: a file of procfs may have no end worth waiting for.
 pub(crate) fn read_up_to(fd: impl AsFd, limit: usize) -> std::result::Result<String, rustix::io::Errno> {
     let mut text = Vec::with_capacity(1024);
@@ -109,7 +123,7 @@ pub(crate) struct Stat {
 pub(crate) fn stat(pid: i32) -> Result<Option<Stat>> {
     let name = format!("/proc/{pid}/stat");
     let text = match rustix::fs::open(name.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .and_then(read_all)
+        .and_then(read_whole)
     {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::SRCH) => return Ok(None),
         text => text.while_doing(|| format!("read {name}"))?,

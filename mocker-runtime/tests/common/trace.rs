@@ -5,7 +5,7 @@ use std::process::Command;
 use conformance::host::wait_until;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::common::{Bundle, LIMIT, RUNTIME};
@@ -17,6 +17,42 @@ pub(crate) enum End {
     Killed,
     /// Ended by itself with that status, after so many system calls
     Exited { code: i32, calls: usize },
+}
+
+/// Lets a child that has stopped itself go on, and counts the system calls of all that it and its children do.
+#[allow(dead_code, reason = "each test executable uses its own part of this")]
+pub(crate) fn count_all(mut child: std::process::Child) -> usize {
+    let pid = Pid::from_raw(child.id() as i32);
+    wait_until(LIMIT, "the stopped shell", || stat(pid).contains(") T ")).unwrap();
+    let children = Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
+    let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACEEXEC | children;
+    ptrace::seize(pid, options).unwrap();
+    kill(pid, Signal::SIGCONT).unwrap();
+    let (mut begun, mut stops) = (false, 0);
+    // Of this thread's children only: other tests have their own.
+    let own = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+    while let Ok(status) = waitpid(None, Some(own)) {
+        let pass = match status {
+            WaitStatus::PtraceEvent(_, _, event) => {
+                begun |= event == nix::libc::PTRACE_EVENT_EXEC;
+                None
+            }
+            WaitStatus::PtraceSyscall(_) => {
+                stops += usize::from(begun);
+                None
+            }
+            WaitStatus::Stopped(_, signal) if signal != Signal::SIGTRAP && signal != Signal::SIGSTOP => {
+                Some(signal)
+            }
+            _ => None,
+        };
+        if let Some(pid) = status.pid() {
+            // One that has ended cannot go on.
+            ptrace::syscall(pid, pass).ok();
+        }
+    }
+    child.wait().ok();
+    stops / 2
 }
 
 /// Calls the runtime, and kills it before its system call number `at`, counted from 1. Its children run on.
