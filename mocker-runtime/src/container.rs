@@ -205,6 +205,12 @@ impl Container {
         Ok(Seen { pid: true, alive, frozen, fifo: waits }.into())
     }
 
+    /// The same without a look at whether it was started or is paused: `running` where it is one of these.
+    pub(crate) fn rough_status(&self) -> Result<Status> {
+        let Some(init) = self.init() else { return Ok(Status::Creating) };
+        Ok(Seen { pid: true, alive: init.is_alive()?, frozen: false, fifo: false }.into())
+    }
+
     fn init(&self) -> Option<Init> {
         self.record.as_ref().and_then(|record| record.init)
     }

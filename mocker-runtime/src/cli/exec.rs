@@ -12,6 +12,7 @@ use crate::container::id::ContainerId;
 use crate::container::wait::{Console, Signals};
 use crate::container::{Container, Root, wait};
 use crate::error::{Error, Result, WhileDoing};
+use crate::plan::namespaces::{self, Namespaces};
 use crate::plan::process::{self, Process};
 use crate::sys::{fd, signal};
 
@@ -157,7 +158,7 @@ impl Exec {
     }
 
     fn enter(self, container: &Container) -> Result<u8> {
-        let mut process = self.plan(container)?;
+        let (mut process, namespaces) = self.plan(container)?;
         descriptors::hand_on(&mut process);
         let signals = (!self.detach).then(Signals::catch).transpose()?;
         let mut options = Options {
@@ -182,7 +183,7 @@ impl Exec {
             }
             _ => None,
         };
-        let running = container.exec(&process, options)?;
+        let running = container.exec(&process, namespaces, options)?;
         let Some(signals) = signals else { return running.wait_running().map(|()| 0) };
         let console =
             ours.map(|(host, socket)| Console::new(host, fd::receive_fd(socket.as_fd())?)).transpose()?;
@@ -191,12 +192,13 @@ impl Exec {
         end.and(status)
     }
 
-    /// The process of the file, or the container's own with changes.
-    fn plan(&self, container: &Container) -> Result<Process> {
+    /// The process of the file, or the container's own with changes; and the container's namespaces.
+    fn plan(&self, container: &Container) -> Result<(Process, Namespaces)> {
         let bundle = container.config()?;
         let config = bundle.config()?;
         let keeps_groups = crate::plan::keeps_groups(&config);
         let linux = config.linux.unwrap_or_default();
+        let namespaces = namespaces::plan(&linux.namespaces, &linux.time_offsets)?;
         let mut process = match &self.process {
             Some(file) => plan_file(file, &linux)?,
             None => self.plan_command(config.process, &linux)?,
@@ -204,7 +206,7 @@ impl Exec {
         if keeps_groups {
             process.groups = None;
         }
-        Ok(process)
+        Ok((process, namespaces))
     }
 
     fn plan_command(&self, own: Option<Given<'_>>, linux: &Linux<'_>) -> Result<Process> {

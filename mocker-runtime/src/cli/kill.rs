@@ -48,7 +48,7 @@ impl Kill {
         if self.all {
             return container.signal_all(self.signal.0);
         }
-        allow(Verb::Kill, container.status()?)
+        allow(Verb::Kill, container.rough_status()?)
             .while_doing(|| format!("kill container {}", container.id()))?;
         container.signal(self.signal.0)
     }

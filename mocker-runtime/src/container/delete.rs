@@ -29,8 +29,7 @@ pub(crate) enum Force {
 impl Container {
     /// Deletes the container: with force also one that runs.
     pub(crate) fn delete(mut self, force: Force) -> Result<()> {
-        let status = self.status()?;
-        if status == Status::Creating {
+        if self.init().is_none() {
             return self.delete_unfinished();
         }
         self.lock()?;

@@ -15,7 +15,7 @@ use crate::cgroup::Cgroup;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::init::enter::{self, Target};
 use crate::init::{self, Keyring, Settings};
-use crate::plan::namespaces::{self, Namespaces};
+use crate::plan::namespaces::Namespaces;
 use crate::plan::process::Process;
 use crate::sync::{self, End, FromInit, FromParent};
 use crate::sys::clone::{self, Child, Side};
@@ -48,17 +48,19 @@ impl Container {
     }
 
     /// Starts a process in the container; returns when it is about to run, with what tells of its fate.
-    pub(crate) fn exec(&self, process: &Process, options: Options) -> Result<Running> {
+    /// `namespaces` are the container's, as its config has them.
+    pub(crate) fn exec(
+        &self,
+        process: &Process,
+        mut namespaces: Namespaces,
+        options: Options,
+    ) -> Result<Running> {
         let status = self.status()?;
         if status != Status::Paused || options.paused == Paused::Refuse {
             allow(Verb::Exec, status)?;
         }
         init::check_labels(process)?;
         let init = self.open_init()?.ok_or_else(|| Error::new(Kind::WrongState, "container not running"))?;
-        let config = self.config()?;
-        let config = config.config()?;
-        let linux = config.linux.unwrap_or_default();
-        let mut namespaces = namespaces::plan(&linux.namespaces, &linux.time_offsets)?;
         let record = self.record()?;
         if record.restored && !namespaces.has(libc::CLONE_NEWTIME) && has_time_namespaces() {
             // criu has made one, so that clocks go on from where they were.
@@ -167,9 +169,14 @@ impl Entry<'_> {
         self.cgroup.add(pid)?;
         set_oom_score(pid, self.process)?;
         sync.send(&FromParent::Begin(pid))?;
-        let mut awaited = 1 + usize::from(watch::is_wanted(self.process));
+        let watched = watch::is_wanted(self.process);
+        let mut awaited = 1 + usize::from(watched);
         while awaited > 0 {
-            match sync.receive_all()? {
+            let message = match watched {
+                true => sync.receive_all()?,
+                false => sync.receive()?.map(|message| (message, None)),
+            };
+            match message {
                 Some((FromInit::Ready, _)) => awaited -= 1,
                 Some((FromInit::Failed(error), _)) => return Err(error),
                 Some((FromInit::Listener, listener)) => {

@@ -78,7 +78,7 @@ impl Ranges {
 
 /// The whole program: which architecture, then its tree; any other architecture ends the thread, as with libseccomp.
 pub(super) fn program(architectures: &[(u32, Vec<Range>)]) -> Vec<sock_filter> {
-    let mut out = Backwards(Vec::new());
+    let mut out = Backwards::default();
     let mut other = out.put_return(Answer::KILL_THREAD);
     for (audit, ranges) in architectures.iter().rev() {
         let tree = out.search(ranges);
@@ -90,7 +90,7 @@ pub(super) fn program(architectures: &[(u32, Vec<Range>)]) -> Vec<sock_filter> {
         other = out.put_jump(JUMP_EQUAL, *audit, this, other);
     }
     out.put(insn(LOAD, 0, 0, ARCHITECTURE));
-    let Backwards(mut program) = out;
+    let Backwards { mut program, .. } = out;
     program.reverse();
     program
 }
@@ -99,17 +99,22 @@ pub(super) fn program(architectures: &[(u32, Vec<Range>)]) -> Vec<sock_filter> {
 type Place = usize;
 
 /// A program, its last instruction first.
-struct Backwards(Vec<sock_filter>);
+#[derive(Default)]
+struct Backwards {
+    program: Vec<sock_filter>,
+    /// The latest return of each answer
+    returns: Vec<(Answer, Place)>,
+}
 
 impl Backwards {
     fn put(&mut self, insn: sock_filter) -> Place {
-        self.0.push(insn);
-        self.0.len() - 1
+        self.program.push(insn);
+        self.program.len() - 1
     }
 
     /// How many instructions the next one would have to jump over.
     fn over(&self, to: Place) -> usize {
-        self.0.len() - to - 1
+        self.program.len() - to - 1
     }
 
     /// A jump to one of two places, which a conditional jump reaches at most 255 instructions away.
@@ -128,21 +133,22 @@ impl Backwards {
 
     /// The same return once more, or a jump that reaches any place.
     fn bring_near(&mut self, far: Place) -> Place {
-        match self.0.get(far) {
+        match self.program.get(far) {
             Some(insn) if insn.code == RETURN => self.put(insn.clone()),
             _ => self.put(insn(JUMP, 0, 0, self.over(far) as u32)),
         }
     }
 
-    /// A return, or one that is there and near.
+    /// A return, or one that is there and near enough that many others can jump there as well.
     fn put_return(&mut self, answer: Answer) -> Place {
-        let same = |insn: &sock_filter| insn.code == RETURN && insn.k == answer.0;
-        // Near enough that many others can jump there as well.
-        let from = self.0.len().saturating_sub(128);
-        match self.0.iter().skip(from).rposition(same) {
-            Some(at) => from + at,
-            None => self.put(insn(RETURN, 0, 0, answer.0)),
+        let latest = self.returns.iter().find(|(known, _)| *known == answer).map(|(_, place)| *place);
+        if let Some(place) = latest.filter(|place| self.over(*place) < 128) {
+            return place;
         }
+        let place = self.put(insn(RETURN, 0, 0, answer.0));
+        self.returns.retain(|(known, _)| *known != answer);
+        self.returns.push((answer, place));
+        place
     }
 
     /// Halves the ranges until one is left; gives the place where the search begins.
@@ -153,8 +159,8 @@ impl Backwards {
             ([], [range, ..]) => match &range.leaf {
                 Leaf::Always(answer) => self.put_return(*answer),
                 Leaf::Program(program) => {
-                    self.0.extend(program.iter().rev().cloned());
-                    self.0.len() - 1
+                    self.program.extend(program.iter().rev().cloned());
+                    self.program.len() - 1
                 }
             },
             (left, [middle, ..]) => {
