@@ -147,9 +147,9 @@ fn forty_images_in_the_store_make_no_more_work_than_one() {
         place.pull(&registry.reference("app", name)).ok();
     }
     let (two, ten) = (push("other/two", &registry, "two"), push("other/ten", &registry, "ten"));
-    assert!(ten - two <= 120, "{two} calls to push two layers, {ten} to push ten");
-    let grown = jobs.iter().zip(one.iter().zip(&forty)).filter(|(_, (one, forty))| (*forty - *one).abs() > 8);
-    // a connection may be made or answered in one piece more or less
+    assert!(ten - two <= 300, "{two} calls to push two layers, {ten} to push ten");
+    // a connection may take a few calls more or less; one for each image would be 39
+    let grown = jobs.iter().zip(one.iter().zip(&forty)).filter(|(_, (one, forty))| **forty > *one + 30);
     let grown: Vec<String> =
         grown.map(|(words, (one, forty))| format!("{words:?}: {one}, then {forty}")).collect();
     assert!(grown.is_empty(), "calls with one image, and with forty:\n{}", grown.join("\n"));

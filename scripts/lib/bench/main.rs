@@ -101,15 +101,21 @@ fn bench() -> Result<()> {
         let written = json.as_deref().map(|file| fs::write(file, format!("[\n{}\n]\n", rows.join(",\n"))));
         written.transpose().map_err(|error| eprintln!("bench: {error}")).ok();
     };
-    if !place.runtimes.is_empty() {
-        runtime::rows(&place, &wanted, &mut tell)?;
-        runtime::seccomp(&place, &wanted, &mut tell)?;
-        manager::rows(&place, &wanted, &mut tell)?;
+    let mut failed = Vec::new();
+    let groups: [fn(&Place, &Wanted, &mut dyn FnMut(Row)) -> Result<()>; 4] =
+        [runtime::rows, runtime::seccomp, manager::rows, pull::rows];
+    for (at, group) in groups.into_iter().enumerate() {
+        let programs = if at < 3 { &place.runtimes } else { &place.image_tools };
+        if !programs.is_empty() {
+            failed.extend(group(&place, &wanted, &mut tell).err());
+        }
     }
-    if !place.image_tools.is_empty() {
-        pull::rows(&place, &wanted, &mut tell)?;
+    // what went wrong in one group keeps no other from being measured
+    failed.iter().for_each(|error| eprintln!("bench: {error}"));
+    match failed.len() {
+        0 => Ok(()),
+        n => Err(format!("{n} of {} groups ended early", groups.len()).into()),
     }
-    Ok(())
 }
 
 /// TMPDIR, and the builds to be measured: that of BENCH_BIN, or the two to be compared.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::contender::{Contender, Step, Words};
 use crate::image::{FORMATS, IMAGES, Registry, run};
@@ -17,17 +17,22 @@ struct Desk<'a> {
     tmp: PathBuf,
 }
 
-/// Measures what is wanted; each row is told as it is done.
+/// Measures what is wanted; each row is told as it is done. What goes wrong with one image is said, and the others go on.
 pub fn rows(place: &Place, wanted: &Wanted, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let mut registry = None;
     for (name, _) in IMAGES {
         for format in FORMATS {
-            let label = |job: &str| wanted.row(&words!["image", job, name, format]);
-            let cold = label("unpack");
-            let warm = label("warm").filter(|_| name != "noise");
-            let push = label("push").filter(|_| format == "gzip" && name != "many");
-            let repack = label("repack").filter(|_| format == "gzip" && name == "base");
-            if [&cold, &warm, &push, &repack].iter().all(|row| row.is_none()) {
+            let row = |job: &str, is_one: bool| match is_one {
+                true => wanted.row(&words!["image", job, name, format]),
+                false => None,
+            };
+            let rows = [
+                row("unpack", true),
+                row("warm", name != "noise"),
+                row("push", format == "gzip" && name != "many"),
+                row("repack", format == "gzip" && name == "base"),
+            ];
+            if rows.iter().all(Option::is_none) {
                 continue;
             }
             if registry.is_none() {
@@ -38,28 +43,10 @@ pub fn rows(place: &Place, wanted: &Wanted, tell: &mut dyn FnMut(Row)) -> Result
             let desk = Desk { place, reference: registry.reference(name, format), tmp: place.dir("desk")? };
             // Of memory: a disk would be measured too, and some make files slowly where many were just removed.
             run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=75%", "none"]).arg(&desk.tmp))?;
-            let rounds = wanted.rounds(3);
-            if let Some(row) = cold {
-                // a table of every call of a 1 GB layer takes minutes
-                let report = ["base", "many"].contains(&name).then(|| place.tmp.join("calls"));
-                tell(Row::measure(row, &desk.cold()?, rounds, report.as_deref()));
+            if let Err(error) = desk.rows(rows, (name, wanted.rounds(3)), tell) {
+                eprintln!("bench: {name}, {format}: {error}");
             }
-            if let Some(row) = warm {
-                tell(Row::measure(row, &desk.warm()?, rounds, Some(&place.tmp.join("calls"))));
-            }
-            if let Some(row) = push {
-                let to = Registry::start(&place.dir("pushed")?, &place.dir("pushed-registry")?)?;
-                tell(Row::measure(row, &desk.push(&to)?, rounds, None));
-            }
-            if let Some(row) = repack {
-                let (contenders, outputs) = desk.repack()?;
-                let mut sizes = row.clone();
-                sizes.push("size".into());
-                tell(Row::measure(row, &contenders, rounds, None));
-                let figure = |(name, dir): (String, PathBuf)| (name, vec![newest_blob(&dir)]);
-                tell(Row::figures(sizes, &words!["layer_bytes"], outputs.into_iter().map(figure).collect()));
-            }
-            run(Command::new("umount").args(["--recursive"]).arg(&desk.tmp))?;
+            desk.clear()?;
         }
     }
     Ok(())
@@ -71,6 +58,47 @@ fn shell(script: String) -> Words {
 }
 
 impl Desk<'_> {
+    /// Unpack, unpack again, push, repack: those that are wanted.
+    fn rows(
+        &self,
+        [cold, warm, push, repack]: [Option<Words>; 4],
+        (name, rounds): (&str, usize),
+        tell: &mut dyn FnMut(Row),
+    ) -> Result<()> {
+        let report = self.place.tmp.join("calls");
+        if let Some(row) = cold {
+            // a table of every call of a 1 GB layer takes minutes
+            let report = ["base", "many"].contains(&name).then_some(&*report);
+            tell(Row::measure(row, &self.cold()?, rounds, report));
+        }
+        if let Some(row) = warm {
+            tell(Row::measure(row, &self.warm()?, rounds, Some(&report)));
+        }
+        if let Some(row) = push {
+            let to = Registry::start(&self.place.dir("pushed")?, &self.place.dir("pushed-registry")?)?;
+            tell(Row::measure(row, &self.push(&to)?, rounds, None));
+        }
+        if let Some(row) = repack {
+            let (contenders, outputs) = self.repack()?;
+            let mut sizes = row.clone();
+            sizes.push("size".into());
+            tell(Row::measure(row, &contenders, rounds, None));
+            let figure = |(name, dir): (String, PathBuf)| (name, vec![newest_blob(&dir)]);
+            tell(Row::figures(sizes, &words!["layer_bytes"], outputs.into_iter().map(figure).collect()));
+        }
+        Ok(())
+    }
+
+    /// Gives the memory back.
+    fn clear(&self) -> Result<()> {
+        let script = "for dir in $0/*/rootfs; do umount $dir; done; rm -rf --one-file-system $0/*; umount --recursive $0; \
+            for dir in mnt run proc dev sys; do [ -z $1 ] || umount --recursive $1/$dir; done";
+        let root = peers_root().map(|root| root.display().to_string()).unwrap_or_default();
+        let mut clear = Command::new("sh");
+        clear.args(["-c", script]).arg(&self.tmp).arg(root).stderr(Stdio::null()).status()?;
+        Ok(())
+    }
+
     fn at(&self, name: &str) -> String {
         self.tmp.join(name).display().to_string()
     }
@@ -140,8 +168,7 @@ impl Desk<'_> {
 
     /// Pull and mount; the one in $MOCKER_PEERS/root works in its own root file system.
     fn podman(&self) -> Result<Option<Contender>> {
-        let root = std::env::var_os("MOCKER_PEERS").map(|peers| Path::new(&peers).join("root"));
-        let root = root.filter(|root| root.join("usr/bin/podman").is_file());
+        let root = peers_root();
         let (mut call, mut dir) = (words!["podman"], self.at("podman"));
         if let Some(root) = &root {
             for (from, to) in [
@@ -215,17 +242,18 @@ impl Desk<'_> {
         for manner in ["--overlay", "--copy"] {
             for (at, tool) in self.place.image_tools.iter().enumerate() {
                 let (store, out) = (self.at(&format!("store-{at}")), self.at("out"));
-                let unpack = |manner| self.ours(tool, &store, &["unpack", manner, &self.reference, &out]);
-                contenders.push(self.anew(&format!("{} {manner}", tool.name), &[&out], unpack(manner)));
+                let unpack = |out: &str| self.ours(tool, &store, &["unpack", manner, &self.reference, out]);
+                contenders.push(self.anew(&format!("{} {manner}", tool.name), &[&out], unpack(&out)));
                 if manner == "--overlay" {
-                    Contender::new("", Vec::new()).call(&unpack(manner), 0)?;
+                    let first = self.at(&format!("first-{at}"));
+                    Contender::new("", Vec::new()).call(&unpack(&first), 0)?;
                 }
             }
         }
         if let (Some(umoci), false) = (peer("umoci"), self.place.alone) {
             let (layout, out) = (self.layout()?, self.at("peer"));
             let timed = words![umoci.path.display(), "unpack", "--image", format!("{layout}:x"), out];
-            contenders.push(self.anew(&umoci.name, &[&out], timed));
+            contenders.push(Contender { counted: false, ..self.anew(&umoci.name, &[&out], timed) });
         }
         Ok(contenders)
     }
@@ -294,7 +322,8 @@ impl Desk<'_> {
                     (self.at(&format!("store{manner}-{at}")), self.at(&format!("bundle{manner}-{at}")));
                 bare.call(&self.ours(tool, &store, &["unpack", manner, &self.reference, &bundle]), 0)?;
                 change(&bundle)?;
-                let timed = self.ours(tool, &store, &["commit", &bundle, "localhost/changed:{n}"]);
+                let commit = self.ours(tool, &store, &["commit", &bundle, "localhost/changed:{n}"]);
+                let timed = [words!["env", format!("TMPDIR={}", self.tmp.display())], commit].concat();
                 let name = format!("{} {manner}", tool.name);
                 contenders.push(Contender::new(&name, vec![Step::Timed(timed)]));
                 outputs.push((name, store.into()));
@@ -311,6 +340,12 @@ impl Desk<'_> {
         }
         Ok((contenders, outputs))
     }
+}
+
+/// The root file system of newer peers, if there is one with podman.
+fn peers_root() -> Option<PathBuf> {
+    let root = Path::new(&std::env::var_os("MOCKER_PEERS")?).join("root");
+    Some(root).filter(|root| root.join("usr/bin/podman").is_file())
 }
 
 /// The size of the layer that came last: of the large files below a folder the newest.
