@@ -3,7 +3,7 @@
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
-    if ["x86_64", "aarch64"].contains(&arch.as_str()) {
+    if arch == "x86_64" {
         println!("cargo::rustc-link-arg-bin=mocker-runtime=-Wl,-e,mocker_start");
     }
 }

@@ -1,4 +1,4 @@
-//! Where the kernel lets this program begin, and what it is prepared there.
+//! Where the kernel lets this program begin, and what is prepared before its own `main`.
 //!
 //! ```text
 //!   kernel ─> mocker_start ─> seal ─┬─> execveat: the same program from a read-only mount
@@ -7,7 +7,8 @@
 //!
 //! A command that enters a container starts itself once more, from a read-only mount of its own file (`sealed`). That
 //! the first of the two does before the C library has started: it needs none of it, and its start costs as much again.
-//! Whatever does not go well here is left to `sealed`, which has the words for it. So nothing here may be used that
+//! Whatever does not go well here is left to `sealed`, which has the words for it; so is all of it on processors other
+//! than x86_64, where it has not been tried. Nothing here may be used that
 //! wants to be started, moved to its address or found in a table: only the stack, registers and system calls.
 #![expect(
     unsafe_code,
@@ -20,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::stdio::{stderr, stdin, stdout};
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(target_arch = "x86_64")]
 mod early {
     //! Before the C library: every function here is its own, and every system call is made by hand.
 
@@ -38,7 +39,6 @@ mod early {
     ///
     /// # Safety
     /// Only the kernel may come here: the stack pointer is at the number of arguments.
-    #[cfg(target_arch = "x86_64")]
     #[unsafe(naked)]
     #[unsafe(no_mangle)]
     unsafe extern "C" fn mocker_start() -> ! {
@@ -52,31 +52,6 @@ mod early {
             "add rsp, 8 + 8 * {scratch}",
             "pop rdx",
             "jmp _start",
-            scratch = const SCRATCH,
-            seal = sym seal,
-        )
-    }
-
-    /// The entry point (`build.rs` tells the linker).
-    ///
-    /// # Safety
-    /// Only the kernel may come here: the stack pointer is at the number of arguments.
-    #[cfg(target_arch = "aarch64")]
-    #[unsafe(naked)]
-    #[unsafe(no_mangle)]
-    unsafe extern "C" fn mocker_start() -> ! {
-        // x0 and the stack are for _start.
-        naked_asm!(
-            "mov x19, x0",
-            "mov x0, sp",
-            "sub sp, sp, #(8 * {scratch})",
-            "mov x1, sp",
-            "bl {seal}",
-            "add sp, sp, #(8 * {scratch})",
-            "mov x0, x19",
-            "mov x29, xzr",
-            "mov x30, xzr",
-            "b _start",
             scratch = const SCRATCH,
             seal = sym seal,
         )
@@ -137,10 +112,7 @@ mod early {
         let byte: u32;
         // SAFETY: as the caller promises.
         unsafe {
-            #[cfg(target_arch = "x86_64")]
             asm!("movzx {0:e}, byte ptr [{1}]", out(reg) byte, in(reg) at, options(readonly, nostack));
-            #[cfg(target_arch = "aarch64")]
-            asm!("ldrb {0:w}, [{1}]", out(reg) byte, in(reg) at, options(readonly, nostack));
         }
         byte as u8
     }
@@ -190,12 +162,8 @@ mod early {
         let answer: isize;
         // SAFETY: as the caller promises.
         unsafe {
-            #[cfg(target_arch = "x86_64")]
             asm!("syscall", inlateout("rax") number as isize => answer, in("rdi") a, in("rsi") b, in("rdx") c,
                 in("r10") d, in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
-            #[cfg(target_arch = "aarch64")]
-            asm!("svc 0", in("x8") number, inlateout("x0") a as isize => answer, in("x1") b, in("x2") c,
-                in("x3") d, in("x4") e, options(nostack));
         }
         answer
     }
@@ -203,15 +171,15 @@ mod early {
 
 /// Whether this program runs from a mount that nobody can write to, as was seen before all else; false if nobody looked.
 pub(crate) fn is_sealed() -> bool {
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: it was written before there could be a second thread, and is only read since.
     return unsafe { early::SEALED };
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
 /// For the tests of who is taken for a command that enters a container.
-#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) fn enters(word: &std::ffi::CStr) -> bool {
     // SAFETY: a C string that lives across the call.
     unsafe { early::enters(word.as_ptr().cast()) }
