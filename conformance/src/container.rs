@@ -195,6 +195,20 @@ impl Container<'_> {
         text.trim().parse().with_context(|| format!("{text:?} in the pid file is not a number"))
     }
 
+    /// `mnt:[4026531841]`: a namespace of the container process. Before it executes its program an ordinary user may
+    /// not look into it, and `start` can return earlier.
+    pub fn namespace(&self, file: &str) -> Result<String> {
+        let path = format!("/proc/{}/ns/{file}", self.pid()?);
+        let mut seen = fs::read_link(&path);
+        host::wait_until(self.bench.left(), "a look into the container process", || {
+            if seen.is_err() {
+                seen = fs::read_link(&path);
+            }
+            seen.is_ok()
+        })?;
+        Ok(seen?.display().to_string())
+    }
+
     /// Polls `state` until it says this.
     pub fn wait_for(&self, status: &str) -> Result<()> {
         let mut seen = Ok(String::new());

@@ -26,6 +26,9 @@ pub struct Known {
     pub on: Option<Version>,
     /// Only when it is called by such a user.
     pub by: Option<Caller>,
+    /// It fails by chance: a pass is no surprise.
+    #[serde(default)]
+    pub sometimes: bool,
     /// Where its authors know of it.
     pub upstream: Option<String>,
 }
@@ -88,6 +91,12 @@ impl Expected {
             entry.tool == name && there
         });
         Ok(Self { known })
+    }
+
+    /// Why it fails this case, if it does; a pass of what fails by chance has no reason to be one.
+    pub fn reason_for(&self, case: &str, passed: bool) -> Option<String> {
+        let by_chance = self.known.iter().any(|entry| entry.case == case && entry.sometimes);
+        self.reason(case).filter(|_| !(passed && by_chance))
     }
 
     /// Why it fails this case.

@@ -81,7 +81,8 @@ impl Report {
         let by = if self.machine.contains(", root") { Caller::Root } else { Caller::User };
         let expected = Expected::at(&self.tool, Place { on, by })?;
         for case in &mut self.cases {
-            case.reason = expected.reason(&case.name);
+            let passed = matches!(case.verdict.as_str(), "pass" | "surprise");
+            case.reason = expected.reason_for(&case.name, passed);
             case.verdict = match (case.verdict.as_str(), &case.reason) {
                 ("fail" | "known", Some(_)) => "known".to_owned(),
                 ("fail" | "known", None) => "fail".to_owned(),

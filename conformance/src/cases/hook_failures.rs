@@ -58,7 +58,10 @@ pub(super) const CASES: &[Case] = &[
             container.call(&["start"])?.failure("start with a failing hook")?;
             crate::host::wait_until(bench.left(), "the container's end", || {
                 container.status().map_or(true, |status| status == "stopped")
-            })
+            })?;
+            // a call without time left is an error, too
+            ensure!(!bench.left().is_zero(), "it still runs when the case's time is over");
+            Ok(())
         },
     },
     Case {

@@ -244,12 +244,8 @@ pub(super) const CASES: &[Case] = &[
             for (line, kind) in
                 seen.iter().flat_map(|line| ["mnt", "uts", "ipc", "net"].map(|kind| (line, kind)))
             {
-                let own = std::fs::read_link(format!("/proc/{}/ns/{kind}", container.pid()?))?;
-                expect_eq(
-                    &format!("{kind} namespace"),
-                    line["namespaces"][kind].clone(),
-                    own.display().to_string(),
-                )?;
+                let own = container.namespace(kind)?;
+                expect_eq(&format!("{kind} namespace"), line["namespaces"][kind].clone(), own)?;
             }
             Ok(())
         },

@@ -125,7 +125,7 @@ impl Options {
             if let Verdict::Skip(feature) = &verdict {
                 host::count_skip(case.name, feature);
             }
-            let known = expected.reason(case.name);
+            let known = expected.reason_for(case.name, verdict == Verdict::Pass);
             report.add(&Line { case: sentence(case), verdict, known, took });
         })?;
         Ok(report.finish())

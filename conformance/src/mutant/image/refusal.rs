@@ -1,5 +1,6 @@
 //! Mutants that take what has to be refused: a failure told in these words becomes a bundle.
 
+use super::source::forget_urls;
 use super::{Change, Mutant};
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -72,11 +73,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "unpacks-anything",
-        caught_by: &[
-            "manifest.layer-of-an-unknown-kind-is-not-unpacked",
-            "pull.other-media-type-than-the-manifests-own-is-refused",
-        ],
+        caught_by: &["manifest.layer-of-an-unknown-kind-is-not-unpacked"],
         change: Change::Swallows(&["is not a layer's", "media type"]),
+    },
+    Mutant {
+        name: "takes-any-content-type",
+        caught_by: &["pull.other-media-type-than-the-manifests-own-is-refused"],
+        change: Change::Swallows(&["but the registry says"]),
+    },
+    Mutant {
+        name: "pushes-everything",
+        caught_by: &["push.non-distributable-layers-stay"],
+        change: Change::Words(forget_urls),
     },
     Mutant {
         name: "ignores-diff-ids",

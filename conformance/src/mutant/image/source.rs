@@ -2,9 +2,13 @@
 
 use std::fs;
 
-use serde_json::Value;
+use anyhow::Result;
+use serde_json::{Value, json};
 
 use super::address;
+use crate::blob::Digest;
+use crate::bundle;
+use crate::image::Layout;
 use crate::registry::{Message, send};
 
 /// Manifests, indexes and configurations, or the small files of a layout; as much as can be had.
@@ -47,4 +51,27 @@ fn served(source: &str) -> Option<Vec<Vec<u8>>> {
         }
     }
     Some(all)
+}
+
+/// The image of a layout, as if its layers lay nowhere else.
+pub(super) fn forget_urls(words: &mut Vec<String>) {
+    let place = words.iter().find_map(|word| word.strip_prefix("oci:"));
+    if let Some(dir) = place.map(|place| place.rsplit_once(':').map_or(place, |(dir, _)| dir)) {
+        // a source that is no such layout is left as it is, and the case says so
+        rewrite(&Layout::open(dir.as_ref())).ok();
+    }
+}
+
+fn rewrite(layout: &Layout) -> Result<()> {
+    let mut document: Value = serde_json::from_slice(&layout.blob(&layout.first()?)?)?;
+    for layer in document["layers"].as_array_mut().into_iter().flatten() {
+        bundle::remove_member(layer, "urls");
+    }
+    let bytes = document.to_string().into_bytes();
+    let digest = Digest::of(&bytes);
+    fs::write(layout.path(digest.as_str()), &bytes)?;
+    layout.edit_index(|index| {
+        index["manifests"][0]["digest"] = json!(digest.as_str());
+        index["manifests"][0]["size"] = json!(bytes.len());
+    })
 }

@@ -244,11 +244,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: asks(rewrite_manifest),
     },
     Mutant {
-        name: "pushes-everything",
-        caught_by: &["push.non-distributable-layers-stay"],
-        change: asks(asks_well),
-    },
-    Mutant {
         name: "tells-nobody-what-refers-to-an-image",
         caught_by: &["push.what-refers-to-an-image-is-listed-by-tag"],
         change: asks(|request, _| {
