@@ -162,6 +162,8 @@ fn parse_rules<'a>(given: &'a [SeccompRule<'a>]) -> Result<Vec<Rule<'a>>> {
 #[derive(Debug)]
 struct Said<'a> {
     number: u32,
+    /// In the profile's order
+    place: u64,
     rule: &'a Rule<'a>,
     /// Of a call that is made through this number: what the first argument is then
     through: Option<u64>,
@@ -172,13 +174,14 @@ fn said<'a>(table: Table, calls: &[(Name<'_>, &'a Rule<'a>)]) -> Vec<Said<'a>> {
     let mut out = Vec::with_capacity(calls.len() + calls.len() / 8);
     for (name, rule) in calls {
         if let Some(number) = table.number(name) {
-            out.push(Said { number, rule, through: None });
+            out.push(Said { number, place: out.len() as u64, rule, through: None });
         }
         if let Some((number, call)) = table.multiplexer(name.as_str()) {
-            out.push(Said { number, rule, through: Some(call) });
+            out.push(Said { number, place: out.len() as u64, rule, through: Some(call) });
         }
     }
-    out.sort_by_key(|said| said.number);
+    // By place too, which is cheaper than a sort that keeps the order.
+    out.sort_unstable_by_key(|said| (u64::from(said.number) << 32) | said.place);
     out
 }
 
