@@ -35,15 +35,15 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(later::MUTANTS)
 }
 
-/// One way to be wrong.
+/// One way to be wrong, for a runtime or (`image::Mutant`) for an image tool.
 #[derive(Debug)]
-pub struct Mutant {
+pub struct Mutant<C = Change> {
     /// What it does wrong.
     pub name: &'static str,
     /// The cases that have to fail on it.
     pub caught_by: &'static [&'static str],
     /// How.
-    pub change: Change,
+    pub change: C,
 }
 
 /// Where a mutant puts its hand.

@@ -30,15 +30,7 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
 }
 
 /// One way for an image tool to be wrong.
-#[derive(Debug)]
-pub struct Mutant {
-    /// What it does wrong.
-    pub name: &'static str,
-    /// The cases that have to fail on it.
-    pub caught_by: &'static [&'static str],
-    /// How.
-    pub change: Change,
-}
+pub type Mutant = super::Mutant<Change>;
 
 /// Where such a mutant puts its hand.
 #[derive(Debug)]

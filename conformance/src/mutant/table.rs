@@ -1,4 +1,4 @@
-//! All mutants, and the cases that have to catch them.
+//! Mutants that forget or change one thing of the configuration, of the state, or of what a verb does.
 
 use serde_json::json;
 
