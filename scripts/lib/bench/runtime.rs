@@ -249,7 +249,10 @@ fn crowds(
     wanted: &Wanted,
     tell: &mut dyn FnMut(Row),
 ) -> Result<()> {
-    let named = |command: &str, size: usize| [label(command), words![size]].concat();
+    let named = |command: &str, size: usize| match command {
+        "list" => [label(command), words![size]].concat(),
+        _ => [label(&format!("{command}-beside")), words![size]].concat(),
+    };
     let all = || CROWDS.iter().flat_map(|size| ["list", "state", "run"].map(|command| (command, *size)));
     if all().all(|(command, size)| wanted.row(&named(command, size)).is_none()) {
         return Ok(());
