@@ -84,7 +84,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pushes-everything",
         caught_by: &["push.non-distributable-layers-stay"],
-        change: Change::Words(forget_urls),
+        change: Change::Words(|words| forget_urls(words)),
     },
     Mutant {
         name: "ignores-diff-ids",

@@ -54,7 +54,7 @@ fn served(source: &str) -> Option<Vec<Vec<u8>>> {
 }
 
 /// The image of a layout, as if its layers lay nowhere else.
-pub(super) fn forget_urls(words: &mut Vec<String>) {
+pub(super) fn forget_urls(words: &[String]) {
     let place = words.iter().find_map(|word| word.strip_prefix("oci:"));
     if let Some(dir) = place.map(|place| place.rsplit_once(':').map_or(place, |(dir, _)| dir)) {
         // a source that is no such layout is left as it is, and the case says so
