@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The first contender is ours, and the others are what it is compared with. The kernel counts a process's peak from
-//! before its exec, so this program is small: what is below its own peak, about 2 MB, is shown as that.
+//! before its exec, so this program is small: what is below its own peak, about 1.5 MB, is shown as that.
 
 mod bundle;
 mod contender;
