@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{CWD, OFlags};
 use rustix::process::Pid;
@@ -100,7 +101,7 @@ fn child(response: &Response) -> Result<Child> {
     let lost = || Error::new(Kind::Internal, "criu has restored no init");
     let pid = response.pid.and_then(Pid::from_raw).ok_or_else(lost)?;
     let pidfd = signal::open_pid(pid.as_raw_nonzero().get()).while_doing(|| "open the restored init")?;
-    Ok(Child { pid, pidfd })
+    Ok(Child { pid, pidfd: Rc::new(pidfd) })
 }
 
 impl Subject<'_> {

@@ -10,6 +10,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -36,7 +37,7 @@ pub(super) fn clone_within(wanted: &Namespaces, new: u64, cgroup: Option<Borrowe
             // Its number is its own until this process, its parent, has taken its status.
             let pidfd = signal::open_pid(pid).while_doing(|| format!("open process {pid}"))?;
             let pid = Pid::from_raw(pid).ok_or_else(gone)?;
-            Ok(Side::Parent(Child { pid, pidfd }))
+            Ok(Side::Parent(Child { pid, pidfd: Rc::new(pidfd) }))
         }
         Side::Child => {
             drop(ours);

@@ -141,7 +141,7 @@ impl Creation<'_> {
         let container = Container { id: self.id.clone(), home, record: Some(record) };
         let (mut container, child, sync) =
             self.spawn(container, Inherited { options, gate, root }, &mut undo)?;
-        let handle = child.pidfd.try_clone().while_doing(|| "copy init's handle")?;
+        let handle = Rc::clone(&child.pidfd);
         undo.push(move || {
             // It may be dead already; then there is only its status to take.
             signal::send(handle.as_fd(), libc::SIGKILL).ok();

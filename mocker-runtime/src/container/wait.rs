@@ -26,7 +26,9 @@ impl Signals {
 
 /// Orphans of the container become this process's children, and die with nobody else to reap them.
 pub(crate) fn subreaper() -> Result<()> {
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).while_doing(|| "become a subreaper")
+    // Whoever it is: the kernel asks for some number other than zero.
+    rustix::process::set_child_subreaper(Some(rustix::process::Pid::INIT))
+        .while_doing(|| "become a subreaper")
 }
 
 /// The caller's terminal, raw, and the container's.

@@ -16,16 +16,17 @@ use crate::sys::path;
 
 /// Hides and write-protects. A path that is not there needs neither.
 pub(super) fn mask(init: &mut Init<'_>) -> Result<()> {
-    let root = path::open(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
-    let later = Later::default();
+    let (root, later) = (init.root()?, Later::default());
     init.plan.readonly.iter().try_for_each(|path| {
-        make_readonly(&root, path, &later).while_doing(|| format!("make {} read-only", path.display()))
+        make_readonly(root, path, &later).while_doing(|| format!("make {} read-only", path.display()))
     })?;
     let mut covers = Covers { label: init.plan.mount_label.as_ref(), null: None, empty: None, later };
-    init.plan
-        .masked
-        .iter()
-        .try_for_each(|path| covers.cover(&root, path).while_doing(|| format!("mask {}", path.display())))
+    let mut masked = init.plan.masked.iter();
+    masked
+        .try_for_each(|path| covers.cover(root, path).while_doing(|| format!("mask {}", path.display())))?;
+    let Covers { null, empty, later, .. } = covers;
+    null.into_iter().chain(empty).for_each(|fd| later.close(fd));
+    Ok(())
 }
 
 fn open(root: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {

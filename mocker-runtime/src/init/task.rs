@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::DumpableBehavior;
 
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::plan::process::Process;
@@ -85,16 +85,14 @@ impl<'a> Task<'a> {
         self.sync.send(&FromInit::Failed(error)).ok();
     }
 
-    /// A session of its own, nothing of the caller's open in the program but what it shall keep, no way in for the container's processes (/proc/PID/exe would lead to this
-    /// program's file, CVE-2019-5736), and no dying by accident with a parent that has saved nothing yet: the
-    /// end of the socket tells of that.
+    /// A session of its own, nothing of the caller's open in the program but what it shall keep, and no way in for the
+    /// container's processes (/proc/PID/exe would lead to this program's file, CVE-2019-5736). That the parent is gone
+    /// the end of the socket tells; a signal at its death (PR_SET_PDEATHSIG) is not passed on to a new process.
     pub(super) fn leave_session(&mut self) -> Result<()> {
         // Now, since a seccomp filter may know nothing of close_range(2); what is opened from here on closes by itself.
         fd::close_on_exec_from(3 + self.preserve_fds)?;
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .while_doing(|| "become undumpable")?;
-        rustix::process::set_parent_process_death_signal(None::<Signal>)
-            .while_doing(|| "clear the death signal")?;
         rustix::process::setsid().map(drop).while_doing(|| "setsid")
     }
 }

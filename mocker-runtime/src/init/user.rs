@@ -41,7 +41,9 @@ impl Task<'_> {
         if let Some(sets) = &sets {
             drop_bounding(sets)?;
         }
-        ids::keep_capabilities(sets.is_some() || early)?;
+        if process.uid != 0 {
+            ids::keep_capabilities(sets.is_some() || early)?;
+        }
         self.set_groups()?;
         // The program's path is the image's, and may begin at a descriptor (CVE-2024-21626). Before any filter.
         self.proc = None;
@@ -52,14 +54,18 @@ impl Task<'_> {
             rustix::process::chdir(&process.cwd).while_doing(act)?;
             check_inside()?;
         }
+        // Before the filter too.
+        let have = ids::capabilities()?;
         if early {
             // It takes CAP_SYS_ADMIN, which may not be among the rights that stay.
-            let permitted = ids::capabilities()?.permitted.bits();
-            ids::set_capabilities(permitted, permitted, 0)?;
+            let permitted = have.permitted.bits();
+            if have.effective != have.permitted || !have.inheritable.is_empty() {
+                ids::set_capabilities(permitted, permitted, 0)?;
+            }
             self.load_filter()?;
         }
         match &sets {
-            Some(sets) => set_capabilities(sets)?,
+            Some(sets) => set_capabilities(sets, have.permitted.bits())?,
             None if early && process.uid != 0 => ids::set_capabilities(0, 0, 0)?,
             None => {}
         }
@@ -140,8 +146,7 @@ fn drop_bounding(sets: &Sets) -> Result<()> {
 }
 
 /// Only what this process has can be given on (a runtime in a container, or one without all of root's rights).
-fn set_capabilities(sets: &Sets) -> Result<()> {
-    let have = ids::capabilities()?.permitted.bits();
+fn set_capabilities(sets: &Sets, have: u64) -> Result<()> {
     let permitted = sets.permitted & have;
     ids::set_capabilities(sets.effective & permitted, permitted, sets.inheritable & have)?;
     ids::clear_ambient()?;

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "clone3 has no safe wrapper anywhere")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
 
 use rustix::process::Pid;
 
@@ -13,8 +14,8 @@ use crate::error::{Error, Kind, Result, WhileDoing};
 pub(crate) struct Child {
     /// Its number in the parent's pid namespace
     pub(crate) pid: Pid,
-    /// A handle that never comes to mean another process (Linux 5.2)
-    pub(crate) pidfd: OwnedFd,
+    /// A handle that never comes to mean another process (Linux 5.2), shared with whoever would end it
+    pub(crate) pidfd: Rc<OwnedFd>,
 }
 
 /// Which of the two processes this one is now.
@@ -73,7 +74,7 @@ pub(crate) fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Side>
     let pid = Pid::from_raw(pid as i32).ok_or_else(|| Error::new(Kind::Internal, "clone3 gave no pid"))?;
     // SAFETY: CLONE_PIDFD made the kernel store a descriptor of ours there, which nobody else knows.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Side::Parent(Child { pid, pidfd }))
+    Ok(Side::Parent(Child { pid, pidfd: Rc::new(pidfd) }))
 }
 
 /// Makes a copy of this process in new namespaces (`CLONE_NEW*` in `flags`) that is a child of this one's parent.
