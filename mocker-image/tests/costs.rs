@@ -28,7 +28,8 @@ fn faults(place: &Place, words: &[&str]) -> i64 {
 }
 
 /// All system calls of a call, but for those by which its threads wait for each other or the registry, which are
-/// chance, and fcntl, by which only a debug build looks at what it closes.
+/// chance, for fcntl, by which only a debug build looks at what it closes, and the clock's, which is no call where the
+/// kernel lends its own (a kernel in user mode does not).
 fn calls(place: &Place, words: &[&str]) -> i64 {
     let report = place.path("calls");
     let mut strace = std::process::Command::new("strace");
@@ -39,7 +40,7 @@ fn calls(place: &Place, words: &[&str]) -> i64 {
             "-U",
             "calls,name",
             "-e",
-            "trace=!futex,sched_yield,epoll_wait,recvfrom,read,fcntl",
+            "trace=!futex,sched_yield,epoll_wait,recvfrom,read,fcntl,clock_gettime",
         ])
         .arg("-o")
         .arg(&report);
