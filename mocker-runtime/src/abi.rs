@@ -31,9 +31,7 @@ impl Attr {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
 
-impl Attr {
     /// Whether it says what `fsmount(2)` cannot be told.
     pub(crate) fn is_about_more_than_bits(&self) -> bool {
         self.propagation != 0 || self.userns_fd != 0

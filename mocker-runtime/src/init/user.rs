@@ -54,7 +54,7 @@ impl Task<'_> {
             rustix::process::chdir(&process.cwd).while_doing(act)?;
             check_inside()?;
         }
-        // Before the filter too.
+        // Asked before the filter, which may know nothing of capget(2).
         let have = ids::capabilities()?;
         if early {
             // It takes CAP_SYS_ADMIN, which may not be among the rights that stay.
