@@ -14,6 +14,7 @@ pub mod image;
 mod invalid;
 mod joined;
 mod labels;
+mod limits;
 mod mounts;
 mod namespaces;
 mod operations;
@@ -23,8 +24,11 @@ mod scheduling;
 mod seccomp;
 mod state;
 
-use crate::case::Case;
+use anyhow::{Result, ensure};
+
+use crate::case::{Bench, Case, Lacking};
 use crate::host::Need;
+use crate::runtime::Outcome;
 
 /// What a case needs that runs a container: root, or an ordinary user in a user namespace.
 const CONTAINER: &[Need] = &[Need::Container];
@@ -55,6 +59,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         devices::CASES,
         cgroups::CASES,
         delegation::CASES,
+        limits::CASES,
         hooks::CASES,
         hook_failures::CASES,
         features::CASES,
@@ -66,6 +71,23 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 /// The names of all cases, the image side's too.
 pub fn names() -> impl Iterator<Item = &'static str> {
     all().map(|case| case.name).chain(image::all().map(|case| case.name))
+}
+
+/// A command that no runtime has.
+const UNHEARD: &str = "futurama";
+
+/// Skips the case where the runtime has no such command (`command:NAME`), which it need not have: it says of it what it
+/// says of a word that nobody has for one.
+fn must_know(bench: &Bench, command: &'static str, outcome: &Outcome) -> Result<()> {
+    if !outcome.status.success() {
+        let unheard = bench.runtime().call(&[UNHEARD], bench.left())?;
+        // but for hints in later lines
+        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let name = command.trim_start_matches("command:");
+        let same = first(&outcome.stderr.replace(name, UNHEARD)) == first(&unheard.stderr);
+        ensure!(!(same && outcome.status == unheard.status), Lacking(command));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

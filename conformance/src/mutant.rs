@@ -6,20 +6,25 @@
 //! ```
 //!
 //! The program `mutant` takes its name from MUTANT and the good runtime from MUTANT_RUNTIME, or the good image tool
-//! from MUTANT_TOOL.
+//! from MUTANT_TOOL; MUTANT_ON names the correction that it stands on, if it needs one.
 
 mod act;
 mod call;
 mod edit;
 mod field;
+mod ground;
 mod host;
 pub mod image;
 mod later;
 mod promise;
+mod relay;
 mod table;
 
 pub use call::run;
+pub use ground::{Correction, Ground};
+pub use relay::Told;
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::Result;
@@ -34,6 +39,13 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(promise::MUTANTS)
         .chain(later::MUTANTS)
 }
+
+/// What the good runtime is known to do wrong, put right.
+pub const CORRECTIONS: &[Correction] = &[Correction {
+    name: "leaves-what-waits",
+    mends: &["delete.created-container-is-an-error"],
+    change: Change::RefusesWhile("delete", "created"),
+}];
 
 /// One way to be wrong, for a runtime or (`image::Mutant`) for an image tool.
 #[derive(Debug)]
@@ -61,10 +73,14 @@ pub enum Change {
     Succeeds(&'static str),
     /// This verb is an error and does nothing.
     Refuses(&'static str),
+    /// This verb, without an option, is an error and does nothing while the container has this status.
+    RefusesWhile(&'static str, &'static str),
     /// This is done before the verb, knowing the state of the container.
     Before(&'static str, fn(&Value) -> Result<()>),
     /// This is done when a create has failed, knowing its configuration.
     Failed(fn(&Value) -> Result<()>),
+    /// What the listener of seccomp hears during create goes through this, which knows the state and the connection.
+    Relays(fn(&Told, UnixStream) -> Result<()>),
     /// The container gets one more descriptor.
     Leaks,
     /// This verb is called with one more word behind it.
@@ -95,6 +111,18 @@ mod tests {
             assert!(!caught_by.is_empty(), "nothing catches {name}");
             for case in caught_by {
                 assert!(crate::cases::names().any(|held| held == *case), "{name}: no case {case}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_correction_has_a_name_of_its_own_and_mends_cases_that_mutants_fail() {
+        let corrections = super::CORRECTIONS.iter().map(|correction| (correction.name, correction.mends));
+        let all = corrections.chain(super::image::CORRECTIONS.iter().map(|each| (each.name, each.mends)));
+        for (name, mends) in all {
+            assert!(rows().iter().all(|(mutant, _)| *mutant != name), "{name} is a mutant, too");
+            for case in mends {
+                assert!(rows().iter().any(|(_, caught_by)| caught_by.contains(case)), "{name}: {case}");
             }
         }
     }

@@ -1,11 +1,14 @@
 //! Messages with descriptors, as runtimes send terminals and handles to sockets of the caller's.
 
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
 
 /// Waits for one message on a stream or a datagram socket; gives its text and the descriptor that came with it.
 pub fn receive(socket: impl AsFd) -> Result<(String, Option<OwnedFd>)> {
@@ -20,4 +23,17 @@ pub fn receive(socket: impl AsFd) -> Result<(String, Option<OwnedFd>)> {
         _ => None,
     });
     Ok((String::from_utf8_lossy(&text[..message.bytes]).into_owned(), fd))
+}
+
+/// Sends one message, with a descriptor or without.
+pub fn send(socket: impl AsFd, text: &str, fd: Option<&OwnedFd>) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<_> = fd.into_iter().map(AsFd::as_fd).collect();
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+    }
+    let buffers = [IoSlice::new(text.as_bytes())];
+    rustix::net::sendmsg(socket, &buffers, &mut control, SendFlags::NOSIGNAL).context("send a message")?;
+    Ok(())
 }

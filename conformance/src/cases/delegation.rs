@@ -1,9 +1,10 @@
 //! config-linux.md#configLinuxControlGroups: whose a cgroup is, where it is, and the less usual limits.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use nix::mount::{MntFlags, MsFlags};
 use serde_json::json;
 
 use super::CGROUP;
@@ -11,9 +12,11 @@ use super::cgroups::{V1, V2, files};
 use super::idmap::with_users;
 use crate::bundle;
 use crate::case::{Bench, Case, expect_eq};
-use crate::container::Container;
+use crate::container::{Container, Setup};
 use crate::host::Need;
 
+const DELEGATE: &[Need] =
+    &[Need::OwnCgroup, Need::CgroupV2, Need::Controller("pids"), Need::Path("/sys/kernel/cgroup/delegate")];
 const PIDS: &[Need] = &[Need::OwnCgroup, Need::Controller("pids")];
 
 pub(super) const CASES: &[Case] = &[
@@ -145,6 +148,49 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "cgroup.owner-stays-without-a-cgroup-namespace-v2",
+        at: "config-linux.md#cgroup-ownership",
+        must: "A runtime SHOULD NOT change the ownership of a container cgroup unless it will also create a new cgroup namespace for the container.",
+        needs: V2,
+        check: |bench| {
+            let mount = bundle::mount("/sys/fs/cgroup", "cgroup", &["rw"]);
+            let container = with_users(bench.container(["pause"])?)?.set("/mounts/-", mount)?.start()?;
+            owners_stay(&[container.cgroup("")?, container.cgroup("")?.join("cgroup.procs")])
+        },
+    },
+    Case {
+        name: "cgroup.owner-of-the-kernels-list-changes-v2",
+        at: "config-linux.md#cgroup-ownership",
+        must: "A runtime that changes the cgroup ownership SHOULD only change the ownership of the container's cgroup directory and files within that directory that are listed in `/sys/kernel/cgroup/delegate`.",
+        needs: DELEGATE,
+        check: |bench| given_are(bench, &std::fs::read_to_string("/sys/kernel/cgroup/delegate")?),
+    },
+    Case {
+        name: "cgroup.owner-of-a-listed-file-that-is-missing-v2",
+        at: "config-linux.md#cgroup-ownership",
+        must: "Runtimes MUST NOT fail in this scenario, and SHOULD change the ownership of the listed files that do exist in the cgroup.",
+        needs: DELEGATE,
+        check: |bench| {
+            let list = "cgroup.threads\nno.such.file\n";
+            let file = bench.dir().join("delegate");
+            std::fs::write(&file, list)?;
+            let _list = Covered::by(&file, "/sys/kernel/cgroup/delegate")?;
+            given_are(bench, list)
+        },
+    },
+    Case {
+        name: "cgroup.owner-where-the-kernel-has-no-list-v2",
+        at: "config-linux.md#cgroup-ownership",
+        must: "If the `/sys/kernel/cgroup/delegate` file does not exist, the runtime MUST fall back to using the following list of files",
+        needs: DELEGATE,
+        check: |bench| {
+            let empty = bench.dir().join("empty");
+            std::fs::create_dir(&empty)?;
+            let _nothing = Covered::by(&empty, "/sys/kernel/cgroup")?;
+            given_are(bench, "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n")
+        },
+    },
+    Case {
         name: "cgroup.owner-stays-v1",
         at: "config-linux.md#cgroup-ownership",
         must: "Runtimes SHOULD NOT change the ownership of container cgroups when cgroups v1 is in use.",
@@ -158,9 +204,46 @@ pub(super) const CASES: &[Case] = &[
 
 /// A container with user and cgroup namespaces of its own, and a mount of its cgroups.
 fn mounting_cgroups<'a>(bench: &'a Bench, options: &[&str]) -> Result<Container<'a>> {
+    with_cgroups(bench, options)?.start()
+}
+
+fn with_cgroups<'a>(bench: &'a Bench, options: &[&str]) -> Result<Setup<'a>> {
     let setup =
         with_users(bench.container(["pause"])?)?.set("/linux/namespaces/-", json!({ "type": "cgroup" }))?;
-    setup.set("/mounts/-", bundle::mount("/sys/fs/cgroup", "cgroup", options))?.start()
+    setup.set("/mounts/-", bundle::mount("/sys/fs/cgroup", "cgroup", options))
+}
+
+/// A path of the machine that shows something else as long as this lives, to this thread and what it starts.
+struct Covered(&'static str);
+
+impl Covered {
+    fn by(source: &Path, place: &'static str) -> Result<Self> {
+        nix::mount::mount(Some(source), place, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .with_context(|| format!("mount over {place}"))?;
+        Ok(Self(place))
+    }
+}
+
+impl Drop for Covered {
+    fn drop(&mut self) {
+        // what cannot be uncovered shows in every case after this one
+        nix::mount::umount2(self.0, MntFlags::MNT_DETACH).ok();
+    }
+}
+
+/// Of a cgroup that is given away, its folder and the files of this list have the new owner, and no others.
+fn given_are(bench: &Bench, list: &str) -> Result<()> {
+    // where a part of /sys is covered the kernel lets no user namespace have one of its own
+    let plain = bundle::mount("/sys", "tmpfs", &["mode=755"]);
+    let container = with_cgroups(bench, &["rw"])?.set("/mounts/5", plain)?.start()?;
+    let dir = container.cgroup("")?;
+    expect_eq("owner of the folder", dir.metadata()?.uid(), 100_000)?;
+    for entry in dir.read_dir()?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = if list.lines().any(|listed| listed == name) { 100_000 } else { 0 };
+        expect_eq(&format!("owner of {name}"), entry.metadata()?.uid(), owner)?;
+    }
+    Ok(())
 }
 
 fn owners_stay(paths: &[PathBuf]) -> Result<()> {

@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::CONTAINER;
 use super::hooks::{hook_entry, lines, names, with_hook};
+use super::{CONTAINER, must_know};
 use crate::bundle;
-use crate::case::{Bench, Case, Lacking, expect_eq};
-use crate::host;
+use crate::case::{Bench, Case, expect_eq};
+use crate::host::{self, Need};
 use crate::inside::capability;
 
 /// What version 1.3 defines.
@@ -24,6 +24,8 @@ const DEFINED: [&str; 7] = [
     "potentiallyUnsafeConfigAnnotations",
 ];
 const VERSION: &str = "The runtime MUST accept this value as the `ociVersion` property of `config.json`.";
+
+const NUMA: &[Need] = &[Need::Container, Need::Path("/proc/self/numa_maps")];
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -267,6 +269,37 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "features.modes-of-memory-policies-are-recognized",
+        at: "features-linux.md#linuxFeaturesMemoryPolicy",
+        must: "The runtime MUST recognize the elements in this array as the `mode` of `linux.memoryPolicy` objects in `config.json`.",
+        needs: NUMA,
+        check: |bench| {
+            for mode in words(bench, "/linux/memoryPolicy/modes")? {
+                let policy = match mode.as_str() {
+                    "MPOL_DEFAULT" | "MPOL_LOCAL" => json!({ "mode": mode }),
+                    _ => json!({ "mode": mode, "nodes": "0" }),
+                };
+                let setup = bench.container(["exit", "0"])?.set("/linux/memoryPolicy", policy)?;
+                setup.run().with_context(|| mode)?;
+            }
+            Ok(())
+        },
+    },
+    Case {
+        name: "features.flags-of-memory-policies-are-recognized",
+        at: "features-linux.md#linuxFeaturesMemoryPolicy",
+        must: "The runtime MUST recognize the elements in this in the `flags` property of the `linux.memoryPolicy` object in `config.json`",
+        needs: NUMA,
+        check: |bench| {
+            for flag in words(bench, "/linux/memoryPolicy/flags")? {
+                let policy = json!({ "mode": "MPOL_BIND", "nodes": "0", "flags": [flag] });
+                let setup = bench.container(["exit", "0"])?.set("/linux/memoryPolicy", policy)?;
+                setup.run().with_context(|| flag)?;
+            }
+            Ok(())
+        },
+    },
+    Case {
         name: "features.annotations-are-a-map-of-strings",
         at: "features.md#featuresAnnotations",
         must: "Annotations MUST be a key-value map that follows the same convention as the Key and Values of the `annotations` property of `config.json`.",
@@ -288,19 +321,9 @@ pub(super) const CASES: &[Case] = &[
 /// What the runtime prints.
 fn document(bench: &Bench) -> Result<Value> {
     let outcome = bench.runtime().call(&["features"], bench.left())?;
-    if !outcome.status.success() {
-        // it knows no such command if it says of it what it says of a word that nobody has for one
-        let unheard = bench.runtime().call(&[UNHEARD], bench.left())?;
-        // but for hints in later lines
-        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-        let same = first(&outcome.stderr.replace("features", UNHEARD)) == first(&unheard.stderr);
-        ensure!(!(same && outcome.status == unheard.status), Lacking("command:features"));
-    }
+    must_know(bench, "command:features", &outcome)?;
     outcome.success().context("features")?.json().context("features")
 }
-
-/// A command that no runtime has.
-const UNHEARD: &str = "futurama";
 
 /// The words of an array of the document; none where it has no such array.
 fn words(bench: &Bench, pointer: &str) -> Result<Vec<String>> {

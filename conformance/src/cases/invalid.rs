@@ -7,6 +7,7 @@ use super::{CONTAINER, ROOT};
 use crate::case::{Bench, Case};
 
 const INVALID: &str = "Runtimes MUST generate an error when invalid or unsupported values are encountered.";
+const WITHOUT_ID: &str = "This operation MUST generate an error if it is not provided the container ID.";
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -22,6 +23,34 @@ pub(super) const CASES: &[Case] = &[
         must: "A directory MUST exist at the path declared by the field.",
         needs: CONTAINER,
         check: |bench| refuses(bench, "/root/path", json!("config.json")),
+    },
+    Case {
+        name: "state.without-an-id-is-an-error",
+        at: "runtime.md#runtimeQueryState",
+        must: "This operation MUST generate an error if it is not provided the ID of a container.",
+        needs: &[],
+        check: |bench| wants_an_id(bench, "state"),
+    },
+    Case {
+        name: "start.without-an-id-is-an-error",
+        at: "runtime.md#runtimeStart",
+        must: WITHOUT_ID,
+        needs: &[],
+        check: |bench| wants_an_id(bench, "start"),
+    },
+    Case {
+        name: "kill.without-an-id-is-an-error",
+        at: "runtime.md#runtimeKill",
+        must: WITHOUT_ID,
+        needs: &[],
+        check: |bench| wants_an_id(bench, "kill"),
+    },
+    Case {
+        name: "delete.without-an-id-is-an-error",
+        at: "runtime.md#runtimeDelete",
+        must: WITHOUT_ID,
+        needs: &[],
+        check: |bench| wants_an_id(bench, "delete"),
     },
     Case {
         name: "create.without-an-id-is-an-error",
@@ -201,4 +230,8 @@ fn refuses(bench: &Bench, pointer: &str, value: Value) -> Result<()> {
 
 fn rule() -> Value {
     json!({ "names": ["acct"], "action": "SCMP_ACT_ERRNO" })
+}
+
+fn wants_an_id(bench: &Bench, verb: &str) -> Result<()> {
+    bench.runtime().call(&[verb], bench.left())?.failure(&format!("{verb} without an id")).map(drop)
 }

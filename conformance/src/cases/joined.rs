@@ -121,6 +121,25 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "net-devices.stay-in-the-namespace-of-others",
+        at: "config-linux.md#namespace-lifecycle-and-container-termination",
+        must: "The runtime **MUST NOT** attempt to move the interface out of the namespace before deletion.",
+        needs: CABLE,
+        check: |bench| {
+            let _cable = Cable::new()?;
+            let others = bench.container(["pause"])?.start()?;
+            let path = format!("/proc/{}/ns/net", others.pid()?);
+            let setup = bench.container(["exit", "0"])?.without_namespace("network");
+            let setup = setup.set("/linux/namespaces/-", json!({ "type": "network", "path": path }))?;
+            let container = setup.set("/linux/netDevices", json!({ "outside": {} }))?.run()?;
+            container.delete()?.success().context("delete")?;
+            let inside = format!("--net={path}");
+            let output = Command::new("nsenter").args([&inside, "ip", "link", "show", "outside"]).output()?;
+            ensure!(output.status.success(), "it is gone: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(())
+        },
+    },
+    Case {
         name: "net-devices.a-missing-one-is-an-error",
         at: "config-linux.md#configLinuxNetworkDevices",
         must: "The runtime MUST check if moving the network interface to the container namespace is possible.",

@@ -168,6 +168,26 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "exec-affinity.processors-that-are-not-there-are-an-error",
+        at: "config.md#configLinuxProcess",
+        must: INVALID,
+        needs: CONTAINER,
+        check: |bench| {
+            for when in ["initial", "final"] {
+                let setup =
+                    bench.container(["pause"])?.set("/process/execCPUAffinity", json!({ when: "no" }))?;
+                // it is of use to an exec alone, which may be the first to look at it
+                let (outcome, container) = setup.try_create()?;
+                if outcome.status.success() {
+                    container.start()?;
+                    let seen = container.exec(&[], &["/probe", "report"]);
+                    ensure!(seen.is_err(), "an exec whose {when} processors are {:?} succeeded", "no");
+                }
+            }
+            Ok(())
+        },
+    },
+    Case {
         name: "exec.has-what-its-process-file-says",
         at: "config.md#configProcess",
         must: "**`process`** (object, OPTIONAL) specifies the container process.",

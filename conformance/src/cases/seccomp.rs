@@ -1,7 +1,9 @@
 //! config-linux.md#configLinuxSeccomp: answers, listeners, flags.
 
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -183,6 +185,28 @@ pub(super) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "seccomp.listener-hears-of-one-process-once",
+        at: "config-linux.md#configLinuxSeccomp",
+        must: "The runtime MUST send exactly one container process state per connection.",
+        needs: CONTAINER,
+        check: |bench| {
+            let (more, _) = what_follows(bench)?;
+            ensure!(more.is_empty(), "behind the state comes {more:?}");
+            Ok(())
+        },
+    },
+    Case {
+        name: "seccomp.connection-ends-with-the-state",
+        at: "config-linux.md#configLinuxSeccomp",
+        must: "The connection MUST NOT be reused and it MUST be closed after sending a seccomp state.",
+        needs: CONTAINER,
+        check: |bench| {
+            let (_, closed) = what_follows(bench)?;
+            ensure!(closed, "the connection is still open");
+            Ok(())
+        },
+    },
+    Case {
         name: "seccomp.missing-listener-is-an-error",
         at: "config-linux.md#configLinuxSeccomp",
         must: "If sending to this socket fails, the runtime MUST generate an error.",
@@ -242,21 +266,38 @@ fn supervised(bench: &Bench) -> Result<(Value, String)> {
     let (text, listener) = crate::socket::receive(&stream)?;
     let listener = listener.context("no descriptor came with the state")?;
     let state = serde_json::from_str(&text).with_context(|| format!("{text:?} is not JSON"))?;
-    readable(bench, &listener, "a call for the listener")?;
+    readable(bench.left(), &listener, "a call for the listener")?;
     supervisor::refuse(&listener, 95)?;
     container.wait_for("stopped")?;
     Ok((state, container.report()?.look("/data", "write").as_str().unwrap_or_default().to_owned()))
 }
 
+/// What a listener hears behind the state, and whether the connection ends soon.
+fn what_follows(bench: &Bench) -> Result<(String, bool)> {
+    let path = bench.dir().join("listener");
+    let socket = UnixListener::bind(&path)?;
+    let rule = json!({ "names": ["acct"], "action": "SCMP_ACT_NOTIFY" });
+    let setup = filtered(bench, rule)?.set("/linux/seccomp/listenerPath", path.display().to_string())?;
+    let _container = setup.start()?;
+    let mut stream = accept(bench, &socket)?;
+    let (_, _listener) = crate::socket::receive(&stream)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1).min(bench.left())))?;
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest);
+    Ok((String::from_utf8_lossy(&rest).into_owned(), ended.is_ok()))
+}
+
 fn accept(bench: &Bench, socket: &UnixListener) -> Result<UnixStream> {
-    readable(bench, socket, "the runtime to call the listener")?;
+    // before create or start returned; only a runtime that never calls is waited for
+    let soon = Duration::from_secs(2).min(bench.left());
+    readable(soon, socket, "the runtime to call the listener")?;
     let (stream, _) = socket.accept()?;
     stream.set_read_timeout(Some(bench.left()))?;
     Ok(stream)
 }
 
-fn readable(bench: &Bench, fd: impl AsFd, what: &str) -> Result<()> {
-    host::wait_until(bench.left(), what, || {
+fn readable(limit: Duration, fd: impl AsFd, what: &str) -> Result<()> {
+    host::wait_until(limit, what, || {
         let mut polled = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
         nix::poll::poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     })

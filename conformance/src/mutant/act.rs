@@ -64,11 +64,29 @@ pub(super) fn plug_cable(state: &Value) -> Result<()> {
     Ok(())
 }
 
+/// The network devices that the configuration moved into a namespace come to the caller's again.
+pub(super) fn fetch_devices(state: &Value) -> Result<()> {
+    let config = config_of(state)?;
+    let devices = config.pointer("/linux/netDevices").and_then(Value::as_object).context("no netDevices")?;
+    let namespaces = config.pointer("/linux/namespaces").and_then(Value::as_array).into_iter().flatten();
+    let joined =
+        namespaces.filter(|entry| entry["type"] == "network").find_map(|entry| entry["path"].as_str());
+    let (place, own) = (format!("--net={}", joined.context("no namespace of others")?), std::process::id());
+    for name in devices.keys() {
+        let words = [&place, "ip", "link", "set", name, "netns", &own.to_string()];
+        ensure!(Command::new("nsenter").args(words).status()?.success(), "{name} stays where it is");
+    }
+    Ok(())
+}
+
+fn config_of(state: &Value) -> Result<Value> {
+    let bundle = Path::new(state["bundle"].as_str().unwrap_or_default());
+    Ok(serde_json::from_slice(&fs::read(bundle.join("config.json"))?)?)
+}
+
 /// With the affinity that an exec should have, init has one processor.
 pub(super) fn bind_init(state: &Value) -> Result<()> {
-    let bundle = Path::new(state["bundle"].as_str().unwrap_or_default());
-    let config: Value = serde_json::from_slice(&fs::read(bundle.join("config.json"))?)?;
-    if config.pointer("/process/execCPUAffinity").is_some() {
+    if config_of(state)?.pointer("/process/execCPUAffinity").is_some() {
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid_of(state)?)?);
         let mut first = rustix::thread::CpuSet::new();
         first.set(0);

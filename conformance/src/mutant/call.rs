@@ -7,40 +7,52 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::Change;
+use super::{Change, Ground, relay};
 
 /// Does what the command line asks for, wrongly; a document that it edits goes to `out`. The words are `--root ROOT VERB [WORDS] ID [WORDS]`.
-pub fn run(name: &str, runtime: &str, words: Vec<String>, out: &mut dyn Write) -> Result<ExitCode> {
-    let mutant = super::all().find(|mutant| mutant.name == name);
-    let change = &mutant.with_context(|| format!("no mutant is called {name:?}"))?.change;
+pub fn run(name: &str, good: &Ground, words: Vec<String>, out: &mut dyn Write) -> Result<ExitCode> {
+    let mutants = super::all().map(|mutant| (mutant.name, &mutant.change));
+    let corrections = super::CORRECTIONS.iter().map(|correction| (correction.name, &correction.change));
+    let found = mutants.chain(corrections).find(|(called, _)| *called == name);
+    let (_, change) = found.with_context(|| format!("no mutant is called {name:?}"))?;
     let Some(verb) = words.get(2).cloned() else { bail!("no verb in {words:?}") };
     match change {
         Change::Nothing(wanted) if *wanted == verb => return Ok(ExitCode::SUCCESS),
         Change::Refuses(wanted) if *wanted == verb => bail!("{verb} is not done"),
-        Change::Prints(wanted, edit) if *wanted == verb => return prints(runtime, &words, *edit, out),
+        Change::RefusesWhile(wanted, status) if *wanted == verb && is(good, &words, status) => {
+            bail!("{verb} is not done: the container is {status}")
+        }
+        Change::Prints(wanted, edit) if *wanted == verb => return prints(good, &words, *edit, out),
         Change::Chokes(test) if verb == "create" && config(&words).is_ok_and(|config| test(&config)) => {
             bail!("this is more than it can swallow")
         }
-        Change::Before(wanted, act) if *wanted == verb => act(&state_of(runtime, &words)?)?,
+        Change::Before(wanted, act) if *wanted == verb => act(&state_of(good, &words)?)?,
         _ => {}
     }
-    let good = match change {
-        Change::Leaks if verb == "create" => leak(runtime, &words)?,
-        _ => call(runtime, &changed(change, &verb, words.clone())?)?,
+    let ended = match change {
+        Change::Leaks if verb == "create" => leak(good, &words)?,
+        Change::Relays(pass_on) if verb == "create" => {
+            let bundle = bundle_of(&words)?;
+            relay::run(&bundle, &mut config(&words)?, *pass_on, |config| {
+                std::fs::write(bundle.join("config.json"), config.to_string())?;
+                call(good, &words)
+            })?
+        }
+        _ => call(good, &changed(change, &verb, words.clone())?)?,
     };
     match change {
         Change::Succeeds(wanted) if wanted.split(' ').any(|wanted| wanted == verb) => {
             return Ok(ExitCode::SUCCESS);
         }
-        Change::Then(wanted, next) if *wanted == verb && good == 0 => {
+        Change::Then(wanted, next) if *wanted == verb && ended == 0 => {
             let (root, id) = (words.iter().take(2), words.last());
             let words: Vec<String> = root.cloned().chain([(*next).to_owned()]).chain(id.cloned()).collect();
-            call(runtime, &words)?;
+            call(good, &words)?;
         }
-        Change::Failed(act) if verb == "create" && good != 0 => act(&config(&words)?)?,
+        Change::Failed(act) if verb == "create" && ended != 0 => act(&config(&words)?)?,
         _ => {}
     }
-    Ok(ExitCode::from(u8::try_from(good).unwrap_or(1)))
+    Ok(ExitCode::from(u8::try_from(ended).unwrap_or(1)))
 }
 
 fn changed(change: &Change, verb: &str, mut words: Vec<String>) -> Result<Vec<String>> {
@@ -72,31 +84,41 @@ fn edit_config(words: &[String], edit: impl Fn(&Path, &mut Value)) -> Result<()>
 }
 
 /// With standard input once more, as descriptor 3.
-fn leak(runtime: &str, words: &[String]) -> Result<i32> {
+fn leak(good: &Ground, words: &[String]) -> Result<i32> {
     let script = "exec 3<&0; exec \"$@\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", script, "sh", runtime]).args(&words[..3]).arg("--preserve-fds=1").args(&words[3..]);
+    let mut command = good.dressed(Command::new("sh"));
+    command
+        .args(["-c", script, "sh", good.program()])
+        .args(&words[..3])
+        .arg("--preserve-fds=1")
+        .args(&words[3..]);
     Ok(command.status().context("run sh")?.code().unwrap_or(1))
 }
 
 /// What the good runtime says of the container; the id is the first word behind the verb.
-fn state_of(runtime: &str, words: &[String]) -> Result<Value> {
+fn state_of(good: &Ground, words: &[String]) -> Result<Value> {
     let id = words.get(3).context("no id")?;
-    let output = Command::new(runtime).args(&words[..2]).args(["state", id.as_str()]).output()?;
+    let output = good.command().args(&words[..2]).args(["state", id.as_str()]).output()?;
     serde_json::from_slice(&output.stdout).context("the good runtime's state")
 }
 
-fn call(runtime: &str, words: &[String]) -> Result<i32> {
-    let status = Command::new(runtime).args(words).status().with_context(|| format!("run {runtime}"))?;
+/// Whether the container has this status; with an option before its id (`--force`) nobody asks.
+fn is(good: &Ground, words: &[String], status: &str) -> bool {
+    state_of(good, words).is_ok_and(|state| state["status"] == status)
+}
+
+fn call(good: &Ground, words: &[String]) -> Result<i32> {
+    let status = good.command().args(words).status().with_context(|| format!("run {}", good.program()))?;
     Ok(status.code().unwrap_or(1))
 }
 
-fn prints(runtime: &str, words: &[String], edit: fn(&mut Value), out: &mut dyn Write) -> Result<ExitCode> {
-    let Output { status, stdout, .. } = Command::new(runtime)
+fn prints(good: &Ground, words: &[String], edit: fn(&mut Value), out: &mut dyn Write) -> Result<ExitCode> {
+    let Output { status, stdout, .. } = good
+        .command()
         .args(words)
         .stderr(Stdio::inherit())
         .output()
-        .with_context(|| format!("run {runtime}"))?;
+        .with_context(|| format!("run {}", good.program()))?;
     if !status.success() {
         return Ok(ExitCode::FAILURE);
     }

@@ -16,11 +16,13 @@ mod wire;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{ExitCode, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::{Correction, Ground};
+use crate::bundle;
 use crate::registry::{self, Wire};
 
 /// Every mutant of an image tool.
@@ -28,6 +30,13 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
     let tables = [refusal::MUTANTS, document::MUTANTS, tree::MUTANTS, conversion::MUTANTS, wire::MUTANTS];
     tables.into_iter().flatten()
 }
+
+/// What the good image tool is known to do wrong, put right.
+pub const CORRECTIONS: &[Correction<Change>] = &[Correction {
+    name: "gives-nobody-a-group",
+    mends: &["user.number-has-no-further-groups"],
+    change: Change::Config(|config| bundle::remove(config, "/process/user/additionalGids")),
+}];
 
 /// One way for an image tool to be wrong.
 pub type Mutant = super::Mutant<Change>;
@@ -56,10 +65,12 @@ pub enum Change {
 }
 
 /// Does what the command line asks for, wrongly. The words are `VERB ... SOURCE DESTINATION` or `VERB ... SOURCE`.
-pub fn run(name: &str, tool: &str, words: Vec<String>, out: &mut dyn Write) -> Result<ExitCode> {
-    let mutant = all().find(|mutant| mutant.name == name);
-    let change = &mutant.with_context(|| format!("no mutant is called {name:?}"))?.change;
-    let call = Call { tool: tool.to_owned(), words };
+pub fn run(name: &str, good: &Ground, words: Vec<String>, out: &mut dyn Write) -> Result<ExitCode> {
+    let mutants = all().map(|mutant| (mutant.name, &mutant.change));
+    let corrections = CORRECTIONS.iter().map(|correction| (correction.name, &correction.change));
+    let found = mutants.chain(corrections).find(|(called, _)| *called == name);
+    let (_, change) = found.with_context(|| format!("no mutant is called {name:?}"))?;
+    let call = Call { good: good.clone(), words };
     match change {
         Change::Nothing(verb) if call.verb() == *verb => Ok(ExitCode::SUCCESS),
         Change::Chokes(test) if source::documents(call.source()).iter().any(|text| test(text)) => {
@@ -81,7 +92,7 @@ pub fn run(name: &str, tool: &str, words: Vec<String>, out: &mut dyn Write) -> R
 }
 
 struct Call {
-    tool: String,
+    good: Ground,
     words: Vec<String>,
 }
 
@@ -104,8 +115,12 @@ impl Call {
     }
 
     fn output(&self, errors: Stdio) -> Result<Output> {
-        let mut command = Command::new(&self.tool);
-        command.args(&self.words).stderr(errors).output().with_context(|| format!("run {}", self.tool))
+        let mut command = self.good.command();
+        command
+            .args(&self.words)
+            .stderr(errors)
+            .output()
+            .with_context(|| format!("run {}", self.good.program()))
     }
 
     /// As the good tool does it, with its words.

@@ -8,9 +8,9 @@ use nix::mount::MntFlags;
 use nix::sched::CloneFlags;
 use serde_json::{Value, json};
 
-use super::act::{hierarchies, leave_mount, pid_of};
+use super::act::{fetch_devices, hierarchies, leave_mount, pid_of};
 use super::edit::put;
-use super::{Change, Mutant};
+use super::{Change, Mutant, relay};
 use crate::bundle;
 
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -63,6 +63,36 @@ pub(super) const MUTANTS: &[Mutant] = &[
         change: Change::Prints("state", |state| state["pid"] = json!(state["pid"].to_string())),
     },
     Mutant {
+        name: "needs-no-id",
+        caught_by: &[
+            "state.without-an-id-is-an-error",
+            "start.without-an-id-is-an-error",
+            "kill.without-an-id-is-an-error",
+            "delete.without-an-id-is-an-error",
+        ],
+        change: Change::Succeeds("state start kill delete"),
+    },
+    Mutant {
+        name: "updates-in-silence",
+        caught_by: &["cgroup.memory-is-checked-before-an-update-v2"],
+        change: Change::Succeeds("update"),
+    },
+    Mutant {
+        name: "fetches-network-devices-back",
+        caught_by: &["net-devices.stay-in-the-namespace-of-others"],
+        change: Change::Before("delete", fetch_devices),
+    },
+    Mutant {
+        name: "tells-the-listener-twice",
+        caught_by: &["seccomp.listener-hears-of-one-process-once"],
+        change: Change::Relays(relay::twice),
+    },
+    Mutant {
+        name: "keeps-calling-the-listener",
+        caught_by: &["seccomp.connection-ends-with-the-state"],
+        change: Change::Relays(relay::for_long),
+    },
+    Mutant {
         name: "deletes-what-waits",
         caught_by: &["delete.created-container-is-an-error"],
         change: Change::Adds("delete", "--force"),
@@ -109,6 +139,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "follows-nobody",
         caught_by: &["propagation.slave-follows-the-host"],
         change: Change::Config(|config| put(config, "/linux/rootfsPropagation", json!("private"))),
+    },
+    Mutant {
+        name: "knows-no-processors",
+        caught_by: &["exec-affinity.processors-that-are-not-there-are-an-error"],
+        change: Change::Config(|config| bundle::remove(config, "/process/execCPUAffinity")),
     },
     Mutant {
         name: "binds-an-exec-unasked",
@@ -166,12 +201,26 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "cgroup.cpu-burst-v2",
             "cgroup.cpu-shares-v2",
             "cgroup.unified-file-that-no-property-has-v2",
+            "cgroup.disk-throttles-v1",
+            "cgroup.disk-throttles-v2",
+            "cgroup.disk-weight-is-set-or-an-error",
+            "cgroup.huge-pages-v2",
+            "cgroup.huge-pages-of-no-size-are-an-error",
+            "cgroup.rdma-of-no-device-is-an-error",
+            "cgroup.network-class-is-set-or-an-error",
+            "cgroup.network-priority-is-set-or-an-error",
+            "cgroup.limit-that-only-v1-has-is-an-error-v2",
+            "cgroup.unified-is-an-error-v1",
         ],
         change: Change::Config(|config| bundle::remove(config, "/linux/resources")),
     },
     Mutant {
         name: "keeps-every-cgroup-to-itself",
-        caught_by: &["cgroup.owner-is-the-containers-where-it-may-write-v2"],
+        caught_by: &[
+            "cgroup.owner-is-the-containers-where-it-may-write-v2",
+            "cgroup.owner-of-the-kernels-list-changes-v2",
+            "cgroup.owner-where-the-kernel-has-no-list-v2",
+        ],
         change: Change::Config(|config| put(config, "/mounts/6/options", json!(["ro"]))),
     },
     Mutant {
@@ -180,6 +229,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
             "cgroup.owner-of-the-limits-stays-v2",
             "cgroup.owner-stays-where-the-mount-is-read-only-v2",
             "cgroup.owner-stays-v1",
+            "cgroup.owner-stays-without-a-cgroup-namespace-v2",
+            "cgroup.owner-of-the-kernels-list-changes-v2",
+            "cgroup.owner-of-a-listed-file-that-is-missing-v2",
         ],
         change: Change::Before("start", give_cgroups_away),
     },

@@ -78,6 +78,30 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "SCMP_ACT_TEA",
         "features.seccomp-words-are-recognized"
     ),
+    promise!(
+        "promises-another-operator",
+        "/linux/seccomp/operators",
+        "SCMP_CMP_TEA",
+        "features.seccomp-words-are-recognized"
+    ),
+    promise!(
+        "promises-another-flag",
+        "/linux/seccomp/supportedFlags",
+        "SECCOMP_FILTER_FLAG_TEA",
+        "features.seccomp-words-are-recognized"
+    ),
+    promise!(
+        "promises-another-mode-of-memory",
+        "/linux/memoryPolicy/modes",
+        "MPOL_TEA",
+        "features.modes-of-memory-policies-are-recognized"
+    ),
+    promise!(
+        "promises-another-flag-of-memory",
+        "/linux/memoryPolicy/flags",
+        "MPOL_F_TEA",
+        "features.flags-of-memory-policies-are-recognized"
+    ),
 ];
 
 fn add(document: &mut Value, pointer: &str, word: &str) {
