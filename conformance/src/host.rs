@@ -39,6 +39,8 @@ pub enum Need {
     Controller(&'static str),
     /// This controller is there in a hierarchy of v1.
     V1Controller(&'static str),
+    /// This controller is there in the hierarchy of v2.
+    V2Controller(&'static str),
     /// This capability, by number and name, is among those of the test.
     Capability(u32, &'static str),
     /// systemd is pid 1.
@@ -69,6 +71,7 @@ impl Need {
             Self::CgroupV1 => cgroup() != Cgroup::V2 && cgroup() != Cgroup::None,
             Self::CgroupV2 => cgroup() == Cgroup::V2,
             Self::Controller(name) => has_controller(name),
+            Self::V2Controller(name) => Self::CgroupV2.is_met() && has_controller(name),
             Self::V1Controller(name) => Self::CgroupV1.is_met() && has_controller(name),
             Self::Capability(number, _) => has_capability(number),
             Self::Systemd => Path::new("/run/systemd/system").is_dir(),
@@ -93,6 +96,7 @@ impl Need {
             Self::Peer(path) => format!("peer:{}", path.rsplit('/').next().unwrap_or(path)),
             Self::Controller(name) => format!("controller:{name}"),
             Self::V1Controller(name) => format!("v1-controller:{name}"),
+            Self::V2Controller(name) => format!("v2-controller:{name}"),
             Self::Capability(_, name) => name.to_owned(),
             Self::NotRoot => "not-root".to_owned(),
             Self::Users => "further-users".to_owned(),

@@ -13,9 +13,9 @@ use crate::host::Need;
 const APPLY: &str = "If the runtime cannot apply a property as specified in the configuration, it MUST generate an error and a new container MUST NOT be created.";
 const RATE: &str =
     "**`rate`** *(uint64, REQUIRED)* - bandwidth rate limit in bytes per second for the device";
-const DISKS_V1: &[Need] = &[Need::OwnCgroup, Need::V1Controller("blkio")];
+const DISKS_V1: &[Need] = &[Need::OwnCgroup, Need::CgroupV1, Need::V1Controller("blkio")];
 const DISKS_V2: &[Need] = &[Need::OwnCgroup, Need::CgroupV2, Need::Controller("io")];
-const HUGE_V2: &[Need] = &[Need::OwnCgroup, Need::CgroupV2, Need::Controller("hugetlb")];
+const HUGE_V2: &[Need] = &[Need::OwnCgroup, Need::V2Controller("hugetlb")];
 
 pub(super) const CASES: &[Case] = &[
     Case {
