@@ -107,4 +107,23 @@ mod tests {
         }
         assert!(names.len() >= 300, "{} cases", names.len());
     }
+
+    #[test]
+    fn the_ledger_names_cases_that_exist_and_every_case_that_quotes_a_duty() {
+        let rows = include_str!("../LEDGER.md").lines().filter(|line| line.starts_with("| "));
+        let mut named = HashSet::new();
+        for row in rows.skip(1) {
+            let held = row.split('|').nth(3).unwrap_or_default().trim();
+            assert!(held.len() > 10, "neither a case nor a reason: {row}");
+            // what stands between the first two backquotes, the next two ...
+            named.extend(held.split('`').skip(1).step_by(2));
+        }
+        let known: HashSet<&str> = super::all().map(|case| case.name).collect();
+        let strange: Vec<_> = named.difference(&known).collect();
+        assert!(strange.is_empty(), "no such cases: {strange:?}");
+        let duty = |must: &str| ["MUST", "SHOULD", "REQUIRED"].iter().any(|word| must.contains(word));
+        let held = super::all().filter(|case| duty(case.must));
+        let missing: Vec<&str> = held.map(|case| case.name).filter(|name| !named.contains(name)).collect();
+        assert!(missing.is_empty(), "not in LEDGER.md: {missing:?}");
+    }
 }
