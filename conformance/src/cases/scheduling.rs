@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{CONTAINER, USERS};
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::Container;
-use crate::host::Need;
+use crate::host::{self, Need};
 use crate::inside::Report;
 
 const POLICY: &str = "**`memoryPolicy`** (object, OPTIONAL) sets the NUMA memory policy for the container.";
@@ -98,7 +98,16 @@ pub(super) const CASES: &[Case] = &[
             ] {
                 let container =
                     bench.container(["pause"])?.set("/linux/memoryPolicy", policy.clone())?.start()?;
-                let maps = std::fs::read_to_string(format!("/proc/{}/numa_maps", container.pid()?))?;
+                let path = format!("/proc/{}/numa_maps", container.pid()?);
+                // not before it executes its program may an ordinary user look into it, and start can return earlier
+                let mut maps = std::fs::read_to_string(&path);
+                host::wait_until(bench.left(), "a look into the container process", || {
+                    if maps.is_err() {
+                        maps = std::fs::read_to_string(&path);
+                    }
+                    maps.is_ok()
+                })?;
+                let maps = maps?;
                 // every mapping of a program without policies of its own has that of the process
                 let seen = maps.split_whitespace().nth(1).unwrap_or_default();
                 expect_eq(&format!("the policy of {policy}"), seen, word)?;
