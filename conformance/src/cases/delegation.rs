@@ -15,8 +15,7 @@ use crate::case::{Bench, Case, expect_eq};
 use crate::container::{Container, Setup};
 use crate::host::Need;
 
-const DELEGATE: &[Need] =
-    &[Need::OwnCgroup, Need::CgroupV2, Need::Controller("pids"), Need::Path("/sys/kernel/cgroup/delegate")];
+const DELEGATE: &[Need] = &[Need::OwnCgroup, Need::CgroupV2, Need::Path("/sys/kernel/cgroup/delegate")];
 const PIDS: &[Need] = &[Need::OwnCgroup, Need::Controller("pids")];
 
 pub(super) const CASES: &[Case] = &[

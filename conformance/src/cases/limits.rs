@@ -1,6 +1,8 @@
 //! config-linux.md#configLinuxControlGroups: disks, huge pages, RDMA and networks, and what the other version of cgroups
 //! does not have. No machine has all of it: what cannot be set has to be an error, and never nothing.
 
+use std::fs::DirEntry;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
@@ -189,17 +191,17 @@ const RATES: [(&str, u32); 4] = [
 
 fn throttles(disk: &str) -> Result<Value> {
     let (major, minor) = disk.split_once(':').context("a device without numbers")?;
-    let (major, minor): (u32, u32) = (major.parse()?, minor.trim().parse()?);
+    let (major, minor): (u32, u32) = (major.parse()?, minor.parse()?);
     let device = |rate| json!([{ "major": major, "minor": minor, "rate": rate }]);
     Ok(RATES.iter().map(|(name, rate)| ((*name).to_owned(), device(*rate))).collect())
 }
 
-/// `MAJOR:MINOR` of a whole disk of this machine.
+/// `MAJOR:MINOR` of a whole disk of this machine that holds something.
 fn disk() -> Result<String> {
-    let disks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    let mut numbers = disks.filter_map(|disk| std::fs::read_to_string(disk.path().join("dev")).ok());
-    match numbers.next() {
-        Some(number) => Ok(number.trim().to_owned()),
+    let read = |disk: &DirEntry, file| std::fs::read_to_string(disk.path().join(file)).unwrap_or_default();
+    let mut disks = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    match disks.find(|disk| !["", "0"].contains(&read(disk, "size").trim())) {
+        Some(disk) => Ok(read(&disk, "dev").trim().to_owned()),
         None => bail!(Lacking("block-device")),
     }
 }
