@@ -16,6 +16,7 @@ pub mod entry;
 pub mod extract;
 mod field;
 pub mod ids;
+pub mod inventory;
 mod owner;
 pub mod pack;
 mod pax;

@@ -6,10 +6,11 @@ mod common;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use common::{PROGRAM, Place, image, tree};
 use conformance::fixture::{Image, Layer};
-use conformance::host::{Need, leave_mount_namespace, skip};
+use conformance::host::{Need, leave_mount_namespace, skip, wait_until};
 use conformance::registry::Registry;
 use serde_json::Value;
 
@@ -148,6 +149,81 @@ fn the_same_changes_give_the_same_layer_and_no_changes_none() {
     let manifest: Value =
         serde_json::from_str(&scene.place.run(&["manifest", "store:same.example/idle:1"]).ok()).unwrap();
     assert_eq!(manifest["layers"].as_array().unwrap().len(), 2);
+}
+
+/// Changes that leave size and times as they were, and touches that change nothing.
+fn disguise(root: &Path) {
+    let at = |name: &str| root.join(name);
+    let times = |path: &Path| {
+        let stat = rustix::fs::lstat(path).unwrap();
+        let time = |sec, nsec: u64| rustix::fs::Timespec { tv_sec: sec, tv_nsec: nsec.cast_signed() };
+        let last_access = time(stat.st_atime, stat.st_atime_nsec);
+        rustix::fs::Timestamps { last_access, last_modification: time(stat.st_mtime, stat.st_mtime_nsec) }
+    };
+    let again = |path: &Path, act: &dyn Fn()| {
+        let before = times(path);
+        act();
+        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::utimensat(rustix::fs::CWD, path, &before, flags).unwrap();
+    };
+    again(&at("content"), &|| std::fs::write(at("content"), "AFTER!").unwrap());
+    again(&at("link"), &|| {
+        std::fs::remove_file(at("link")).unwrap();
+        symlink("two", at("link")).unwrap();
+    });
+    again(&at("noted"), &|| {
+        rustix::fs::setxattr(at("noted"), "user.new", b"x", rustix::fs::XattrFlags::empty()).unwrap();
+    });
+    for (from, to) in [("a", "c"), ("b", "a"), ("c", "b")] {
+        std::fs::rename(at(from), at(to)).unwrap();
+    }
+    chown(at("same"), Some(0), Some(0)).unwrap();
+    std::fs::hard_link(at("linked"), at("new")).unwrap();
+    let before = times(&at("copied"));
+    std::fs::copy(at("copied"), at("tmp")).unwrap();
+    std::fs::rename(at("tmp"), at("copied")).unwrap();
+    rustix::fs::utimensat(rustix::fs::CWD, at("copied"), &before, rustix::fs::AtFlags::empty()).unwrap();
+}
+
+#[test]
+fn what_hides_behind_the_same_size_and_times_is_found_and_what_was_only_touched_is_none() {
+    let test = "what_hides_behind_the_same_size_and_times_is_found_and_what_was_only_touched_is_none";
+    let Some(scene) = Scene::new(test) else { return };
+    let layer = Layer::new().dir("./").file("content", "before").symlink("link", "one").file("noted", "x");
+    let layer = layer.dir("a").file("a/x", "1").dir("b").file("b/x", "2").file("same", "x");
+    let image = Image::new().layer(&layer.file("linked", "x").file("copied", "x"));
+    scene.registry.put("app", "hidden", &image.build().unwrap());
+    let bundle = scene.unpack("--copy", &scene.registry.reference("app", "hidden"), "bundle");
+    disguise(&bundle.join("rootfs"));
+    // with the list of files that the bundle was made with, and without
+    for list in [true, false] {
+        let diff = scene.place.run(&["diff", bundle.to_str().unwrap()]).ok();
+        let lines: Vec<&str> = diff.lines().collect();
+        assert_eq!(lines, ["C /a/x", "C /b/x", "C /content", "C /link", "A /new", "C /noted"], "{list}");
+        assert!(std::fs::remove_file(bundle.join(".mocker/files")).is_ok() == list);
+    }
+}
+
+#[test]
+fn a_copy_knows_what_was_changed_without_the_images_layers() {
+    let Some(scene) = Scene::new("a_copy_knows_what_was_changed_without_the_images_layers") else { return };
+    let (mut n, mut bundle) = (0, PathBuf::new());
+    // Before Linux 6.13 a list that was written in the same tick of the clock as the files is in doubt of them.
+    let sure = || {
+        n += 1;
+        bundle = scene.unpack("--copy", &scene.reference(), &format!("bundle-{n}"));
+        let manifest = scene.place.run(&["manifest", &scene.reference()]).ok();
+        let manifest: Value = serde_json::from_str(&manifest).unwrap();
+        for layer in manifest["layers"].as_array().unwrap() {
+            let path = layer["digest"].as_str().unwrap().replace(':', "/");
+            std::fs::remove_file(scene.place.store().join("blobs").join(path)).unwrap();
+        }
+        scene.place.run(&["diff", bundle.to_str().unwrap()]).code == Some(0)
+    };
+    wait_until(Duration::from_secs(60), "a list that is in no doubt", sure).unwrap();
+    change(&bundle.join("rootfs"));
+    let diff = scene.place.run(&["diff", bundle.to_str().unwrap()]).ok();
+    assert_eq!(diff.lines().count(), CHANGES.iter().filter(|line| !line.is_empty()).count(), "{diff}");
 }
 
 #[test]

@@ -1,20 +1,20 @@
 //! A bundle's root beside the image's, to be compared.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::note::{FOLDER, Note, Way};
+use super::note::{FILES, FOLDER, Note, Way};
 use super::stack::Stack;
 use crate::archive::docker::Form;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Config, Document, Image, Source};
 use crate::layer::Layer;
-use crate::layer::diff::Trees;
+use crate::layer::diff::{self, Change, Trees};
 use crate::layer::extract::Extractor;
+use crate::layer::inventory::{Found, Inventory};
 use crate::media::Compression;
 use crate::overlay;
 use crate::place::{Opening, Place};
@@ -22,19 +22,25 @@ use crate::registry::Settings;
 use crate::store::Store;
 use crate::store::place::Held;
 
-/// A bundle, its image, and what keeps both trees there.
+/// A bundle and its image.
 pub struct Compared {
     /// The bundle's note.
     pub note: Note,
     /// The image that it was made from.
     pub image: Image,
-    /// Both trees.
-    pub trees: Trees,
+    /// The bundle's root.
+    pub now: OwnedFd,
     /// Where the image's blobs are: the store, or the place that it was unpacked from.
     pub base: Box<dyn Source>,
-    /// Mounts, or a copy of the image made for this.
-    _kept: Vec<OwnedFd>,
-    _copy: Option<Copy>,
+    was: Was,
+}
+
+/// What tells what the bundle's files were.
+enum Was {
+    /// An overlay: the image's tree and the bundle's, mounted, and its upper directory.
+    Layers { base: OwnedFd, upper: OwnedFd, _mounts: [OwnedFd; 2] },
+    /// A list from when the copy was made; without one only the image.
+    Copy(Option<Inventory>),
 }
 
 /// A copy of the image's tree, gone with this.
@@ -58,10 +64,8 @@ impl Compared {
         }
         let base = source(&store, &note)?;
         let image = image(&*base, &note)?;
-        let since = dir.join(FOLDER).join("bundle.json");
-        let since = since.metadata().while_doing(|| format!("stat {}", since.display()))?.ctime();
         match note.way {
-            Way::Copy => Self::of_copy(dir, note, image, (base, since)),
+            Way::Copy => Self::of_copy(dir, note, image, base),
             Way::Overlay | Way::Mounted => Self::of_overlay(dir, note, image, (base, &store)),
         }
     }
@@ -70,34 +74,67 @@ impl Compared {
         dir: &Path,
         note: Note,
         image: Image,
-        (base_source, store): (Box<dyn Source>, &Arc<Store>),
+        (base, store): (Box<dyn Source>, &Arc<Store>),
     ) -> Result<Self> {
         let (mut lower, upper) = (note.lower(), dir.join(FOLDER).join("upper"));
-        let base = Stack::new(store, &image.config.diff_ids).merged()?;
-        let base_root = overlay::open(&base)?;
+        let merged = Stack::new(store, &image.config.diff_ids).merged()?;
         // As the topmost of the lower ones: the container may be running.
         lower.push(upper.clone());
-        let now = overlay::mount(&lower, None)?;
-        let trees =
-            Trees { base: base_root, now: overlay::open(&now)?, upper: Some(directory(&upper)?), since: 0 };
-        Ok(Self { note, image, trees, base: base_source, _kept: vec![base, now], _copy: None })
+        let mounted = overlay::mount(&lower, None)?;
+        let (was, now) = (overlay::open(&merged)?, overlay::open(&mounted)?);
+        let was = Was::Layers { base: was, upper: directory(&upper)?, _mounts: [merged, mounted] };
+        Ok(Self { note, image, now, base, was })
     }
 
-    fn of_copy(dir: &Path, note: Note, image: Image, (base, since): (Box<dyn Source>, i64)) -> Result<Self> {
+    fn of_copy(dir: &Path, note: Note, image: Image, base: Box<dyn Source>) -> Result<Self> {
+        let list = note.files.map(|head| Inventory::open(&dir.join(FOLDER).join(FILES), head)).transpose()?;
+        let now = directory(&dir.join("rootfs"))?;
+        Ok(Self { note, image, now, base, was: Was::Copy(list.flatten()) })
+    }
+
+    /// What was changed, but for what is at and below the masked paths.
+    pub fn changes(&self, masks: &[Vec<u8>]) -> Result<Vec<Change>> {
+        match &self.was {
+            Was::Layers { base, upper, .. } => {
+                diff::changes(&Trees { base, now: &self.now, upper: Some(upper) }, masks)
+            }
+            Was::Copy(None) => {
+                let copy = self.unpack()?;
+                diff::changes(&Trees { base: &directory(&copy.0)?, now: &self.now, upper: None }, masks)
+            }
+            Was::Copy(Some(list)) => self.listed(list.compare(&self.now, masks)?),
+        }
+    }
+
+    /// All changes of a list; of what is in doubt the image tells.
+    fn listed(&self, Found { changes, doubtful }: Found) -> Result<Vec<Change>> {
+        if doubtful.is_empty() {
+            return Ok(changes);
+        }
+        let copy = self.unpack()?;
+        let (base, mut all) = (directory(&copy.0)?, Vec::new());
+        for (n, change) in changes.into_iter().enumerate() {
+            if !doubtful.contains(&n) || !diff::is_same(&base, &self.now, &change.path)? {
+                all.push(change);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The image, unpacked once more.
+    fn unpack(&self) -> Result<Copy> {
         let scratch = crate::home::variable("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
-        let copy = Copy(scratch.join(format!("mocker-base-{}", note.id)));
+        let copy = Copy(scratch.join(format!("mocker-base-{}", self.note.id)));
         std::fs::create_dir(&copy.0).while_doing(|| format!("make {}", copy.0.display()))?;
         let mask = rustix::process::umask(Mode::empty());
-        let mut extractor = Extractor::new(&copy.0, note.manner())?;
-        for (descriptor, diff_id) in image.manifest.layers.iter().zip(&image.config.diff_ids) {
+        let mut extractor = Extractor::new(&copy.0, self.note.manner())?;
+        for (descriptor, diff_id) in self.image.manifest.layers.iter().zip(&self.image.config.diff_ids) {
             let compression = Compression::of(&descriptor.media_type)?;
             let layer = Layer { name: format!("layer {descriptor}"), compression, diff_id: diff_id.clone() };
-            layer.apply(base.blob(descriptor)?, &mut extractor)?;
+            layer.apply(self.base.blob(descriptor)?, &mut extractor)?;
         }
         rustix::process::umask(mask);
-        let trees =
-            Trees { base: directory(&copy.0)?, now: directory(&dir.join("rootfs"))?, upper: None, since };
-        Ok(Self { note, image, trees, base, _kept: Vec::new(), _copy: Some(copy) })
+        Ok(copy)
     }
 }
 

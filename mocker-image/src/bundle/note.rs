@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/.mocker/bundle.json   this note
+//! DIR/.mocker/files         what every file was, see `layer/inventory` (copy only)
 //! DIR/.mocker/keep          the store's record of the bundle, by another name: it moves with it (overlay only)
 //! DIR/.mocker/upper         what the container changed (overlay only)
 //! DIR/.mocker/work          the kernel's own (overlay only)
@@ -18,10 +19,14 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::image::Descriptor;
 use crate::layer::extract::{Manner, Ownership};
 use crate::layer::ids::Ids;
+use crate::layer::inventory::Head;
 use crate::store::users::User;
 
 /// The folder in a bundle.
 pub const FOLDER: &str = ".mocker";
+
+/// The list of a copy's files, in the folder.
+pub const FILES: &str = "files";
 
 /// How a bundle's root file system is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,9 @@ pub struct Note {
     /// Links to directories were left where a layer has a directory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_dirlinks: bool,
+    /// Where the list of a copy's files begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Head>,
 }
 
 impl Note {

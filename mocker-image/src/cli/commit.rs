@@ -1,18 +1,18 @@
 //! `commit`, `repack`: what a container changed becomes a layer of a new image.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::author::{Line, Packed, deliver, either, stored};
 use super::diff::masks;
 use super::{Access, Global, Teller};
 use crate::bundle::base::Compared;
-use crate::bundle::note::{FOLDER, Note, Way};
+use crate::bundle::note::{FILES, FOLDER, Note, Way};
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::draft::Draft;
 use crate::image::{Descriptor, Source};
 use crate::interrupt;
 use crate::layer::create::Creator;
-use crate::layer::diff::changes;
 use crate::layer::extract::Ownership;
 use crate::layer::pack::Packer;
 use crate::place::Place;
@@ -61,7 +61,7 @@ impl Commit {
             let what = "an overlay's layers cannot be exchanged";
             return Err(Error::new(Kind::Unsupported, what).hint("unpack the new image instead"));
         }
-        let found = changes(&compared.trees, &masks(&self.mask_path))?;
+        let found = compared.changes(&masks(&self.mask_path))?;
         let mut draft = Draft::of(&*compared.base, &compared.image)?;
         if found.is_empty() {
             global.tell("nothing was changed: the new image gets no layer");
@@ -69,7 +69,7 @@ impl Commit {
             let packing = self.packed.packing()?;
             let rootless = Ownership::usual() == Ownership::Caller;
             let mut creator = Creator::new(Packer::new(packing)?, rootless)?.mapped(compared.note.mapped());
-            creator.changes(&compared.trees.now, &found)?;
+            creator.changes(&compared.now, &found)?;
             draft.push(creator.finish()?.finish()?, packing.compression);
         }
         self.line.add(&mut draft, "commit", found.is_empty())?;
@@ -83,10 +83,15 @@ impl Commit {
     }
 
     fn refresh(&self, note: Note, manifest: Descriptor, to: &Place) -> Result<()> {
-        let note = Note { manifest, image: stored(to).absolute()?.to_string(), ..note };
+        // The list tells what the files were when they were the old image's.
+        let note = Note { manifest, image: stored(to).absolute()?.to_string(), files: None, ..note };
         let folder = self.dir.join(FOLDER);
-        let path = folder.join("bundle.json");
-        std::fs::remove_file(&path).while_doing(|| format!("replace {}", path.display()))?;
+        for path in [folder.join("bundle.json"), folder.join(FILES)] {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                other => other.while_doing(|| format!("replace {}", path.display()))?,
+            }
+        }
         note.write(&folder)
     }
 }

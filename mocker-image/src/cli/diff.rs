@@ -8,7 +8,7 @@ use super::{Global, print};
 use crate::bundle::base::Compared;
 use crate::error::{Context, Result};
 use crate::interrupt;
-use crate::layer::diff::{Change, Kind, changes};
+use crate::layer::diff::{Change, Kind};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Diff {
@@ -30,7 +30,7 @@ impl Diff {
         interrupt::watch()?;
         let step = || format!("find the changes in {}", self.dir.display());
         let compared = Compared::open(&self.dir).while_doing(step)?;
-        let found = changes(&compared.trees, &masks(&self.mask_path)).while_doing(step)?;
+        let found = compared.changes(&masks(&self.mask_path)).while_doing(step)?;
         let path = |change: &Change| format!("/{}", String::from_utf8_lossy(&change.path));
         if !global.json {
             let line = |change: &Change| format!("{} {}\n", change.kind.letter(), path(change));

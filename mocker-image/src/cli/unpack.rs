@@ -9,7 +9,7 @@ use super::sign::{Signed, Witness};
 use super::{Global, Remote, Teller, print};
 use crate::bundle::Stage;
 use crate::bundle::config::{self, Root};
-use crate::bundle::note::{FOLDER, Note, Way};
+use crate::bundle::note::{FILES, FOLDER, Note, Way};
 use crate::bundle::stack::Stack;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::load::load;
@@ -19,6 +19,7 @@ use crate::image::{Image, Source};
 use crate::interrupt;
 use crate::layer::extract::{Extractor, Manner, Ownership};
 use crate::layer::ids::{Ids, Range};
+use crate::layer::inventory;
 use crate::place::Place;
 use crate::reference::Reference;
 use crate::store::Store;
@@ -162,10 +163,7 @@ impl Unpack {
         let image = pull.image(freshness)?;
         let mut extractor = Extractor::new(&stage.rootfs(), self.manner()?)?;
         pull.layers(&image, Which::All, |_, layer, blob| layer.apply(blob, &mut extractor))?;
-        let config =
-            config::convert(&image.config.document, &stage.rootfs(), ownership(), &self.root(Vec::new()))?;
-        let note = self.note(pull.store.root(), &image, &stage, Way::Copy)?;
-        note.write(&stage.folder())?;
+        let config = self.describe(pull.store.root(), &image, &stage)?;
         pull.record(&image)?;
         stage.finish(&config)
     }
@@ -186,10 +184,17 @@ impl Unpack {
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
             layer(&image, n)?.apply(source.blob(descriptor)?, &mut extractor)?;
         }
-        let config =
-            config::convert(&image.config.document, &stage.rootfs(), ownership(), &self.root(Vec::new()))?;
-        self.note(&global.root()?, &image, &stage, Way::Copy)?.write(&stage.folder())?;
+        let config = self.describe(&global.root()?, &image, &stage)?;
         stage.finish(&config)
+    }
+
+    /// A copy's config.json, and its note beside what all its files are now.
+    fn describe(&self, store: &Path, image: &Image, stage: &Stage) -> Result<Vec<u8>> {
+        let (rootfs, folder) = (stage.rootfs(), stage.folder());
+        let config = config::convert(&image.config.document, &rootfs, ownership(), &self.root(Vec::new()))?;
+        let files = inventory::write(&rootfs, &folder.join(FILES))?;
+        Note { files, ..self.note(store, image, stage, Way::Copy)? }.write(&folder)?;
+        Ok(config)
     }
 
     /// From a place into the store, so that what is committed later finds its layers there.
@@ -295,6 +300,7 @@ impl Unpack {
             ids: self.ids(),
             lent: userns::inside()?.is_some(),
             keep_dirlinks: self.keep_dirlinks,
+            files: None,
         })
     }
 }

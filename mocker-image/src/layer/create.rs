@@ -4,17 +4,15 @@
 //! POSIX header goes into PAX records. SOURCE_DATE_EPOCH is the latest time that anything may have.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use tar::{EntryType, Header};
 
 use super::attribute;
-use super::diff::{Change, Kind, attributes, open};
+use super::diff::{Change, Kind, attributes, open, os, parent};
 use super::entry::text;
 use super::ids::{Ids, To};
 use super::owner;
@@ -273,20 +271,6 @@ fn set_size(header: &mut Header, size: u64, records: &mut Vec<(String, Vec<u8>)>
     if size > OCTAL11 {
         records.push(("size".to_owned(), size.to_string().into_bytes()));
     }
-}
-
-/// Opens the directory of a clean path, following nothing.
-fn parent<'a>(root: &OwnedFd, path: &'a [u8]) -> Result<(OwnedFd, &'a [u8])> {
-    let (mut dir, mut rest) = (open(root, b".")?, path);
-    while let Some(at) = rest.iter().position(|&b| b == b'/') {
-        dir = open(&dir, &rest[..at])?;
-        rest = &rest[at + 1..];
-    }
-    Ok((dir, if rest.is_empty() { b"." } else { rest }))
-}
-
-fn os(name: &[u8]) -> &OsStr {
-    OsStr::from_bytes(name)
 }
 
 /// A file that is as long as its header says, or an error.

@@ -50,28 +50,25 @@ pub struct Change {
 
 /// What is compared.
 #[derive(Debug)]
-pub struct Trees {
+pub struct Trees<'a> {
     /// The image's root.
-    pub base: OwnedFd,
+    pub base: &'a OwnedFd,
     /// The root as it is now.
-    pub now: OwnedFd,
+    pub now: &'a OwnedFd,
     /// An overlay's upper directory: only what is in there can have changed.
-    pub upper: Option<OwnedFd>,
-    /// When the copy was made: what was touched later is compared byte by byte.
-    pub since: i64,
+    pub upper: Option<&'a OwnedFd>,
 }
 
 struct Walk<'a> {
-    since: i64,
     masks: &'a [Vec<u8>],
     changes: Vec<Change>,
 }
 
 /// All differences, but for those at and below the masked paths.
-pub fn changes(trees: &Trees, masks: &[Vec<u8>]) -> Result<Vec<Change>> {
-    let mut walk = Walk { since: trees.since, masks, changes: Vec::new() };
-    let upper = trees.upper.as_ref().map(|fd| open(fd, b".")).transpose()?;
-    walk.directory(&[], Some(&open(&trees.base, b".")?), &open(&trees.now, b".")?, upper.as_ref())?;
+pub fn changes(trees: &Trees<'_>, masks: &[Vec<u8>]) -> Result<Vec<Change>> {
+    let mut walk = Walk { masks, changes: Vec::new() };
+    let upper = trees.upper.map(|fd| open(fd, b".")).transpose()?;
+    walk.directory(&[], Some(&open(trees.base, b".")?), &open(trees.now, b".")?, upper.as_ref())?;
     Ok(walk.changes)
 }
 
@@ -114,9 +111,8 @@ impl Walk<'_> {
         let kind = match (&was, base) {
             (Some(was), Some(base)) => {
                 let same = same_facts(was, &is)
-                    && (is_directory(&is) || upper.is_none() && !self.touched((base, now), name, &is)?)
-                    && attributes(base, name)? == attributes(now, name)?
-                    && target(base, name, was)? == target(now, name, &is)?;
+                    && (is_directory(&is) || upper.is_none())
+                    && same_content((base, now), name, &is)?;
                 (!same).then_some(Kind::Changed)
             }
             _ => Some(Kind::Added),
@@ -135,34 +131,54 @@ impl Walk<'_> {
         };
         self.directory(path, below.as_ref(), &open(now, name)?, upper.as_ref())
     }
+}
 
-    /// Whether a file was touched after the copy was made, and is another one now.
-    fn touched(&self, (base, now): (&OwnedFd, &OwnedFd), name: &[u8], is: &Stat) -> Result<bool> {
-        if FileType::from_raw_mode(is.st_mode) != FileType::RegularFile || is.st_ctime < self.since {
-            return Ok(false);
+/// Whether at this path, at which both trees have a thing of the same kind, the content is the same, too.
+pub fn is_same(base: &OwnedFd, now: &OwnedFd, path: &[u8]) -> Result<bool> {
+    let ((base, name), (now, _)) = (parent(base, path)?, parent(now, path)?);
+    match stat(&now, name)? {
+        Some(is) => same_content((&base, &now), name, &is),
+        None => Ok(false),
+    }
+}
+
+/// Whether attributes and, of a file or a link, the content are the same.
+fn same_content((base, now): (&OwnedFd, &OwnedFd), name: &[u8], is: &Stat) -> Result<bool> {
+    if attributes(base, name)? != attributes(now, name)? {
+        return Ok(false);
+    }
+    match FileType::from_raw_mode(is.st_mode) {
+        FileType::RegularFile => same_bytes(base, now, name),
+        FileType::Symlink => {
+            let target = |dir: &OwnedFd| rustix::fs::readlinkat(dir, os(name), Vec::new());
+            Ok(target(base)? == target(now)?)
         }
-        let open = |dir: &OwnedFd| {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            rustix::fs::openat(dir, os(name), flags, Mode::empty()).map(File::from)
-        };
-        let (mut a, mut b) = (open(base)?, open(now)?);
-        let (mut x, mut y) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-        loop {
-            let n = a.read(&mut x)?;
-            if n == 0 {
-                return Ok(b.read(&mut y)? != 0);
-            }
-            match b.read_exact(&mut y[..n]) {
-                Ok(()) if x[..n] == y[..n] => {}
-                Ok(()) => return Ok(true),
-                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(true),
-                Err(e) => return Err(e.into()),
-            }
+        _ => Ok(true),
+    }
+}
+
+fn same_bytes(base: &OwnedFd, now: &OwnedFd, name: &[u8]) -> Result<bool> {
+    let open = |dir: &OwnedFd| {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(dir, os(name), flags, Mode::empty()).map(File::from)
+    };
+    let (mut a, mut b) = (open(base)?, open(now)?);
+    let (mut x, mut y) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let n = a.read(&mut x)?;
+        if n == 0 {
+            return Ok(b.read(&mut y)? == 0);
+        }
+        match b.read_exact(&mut y[..n]) {
+            Ok(()) if x[..n] == y[..n] => {}
+            Ok(()) => return Ok(false),
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(e) => return Err(e.into()),
         }
     }
 }
 
-fn os(name: &[u8]) -> &OsStr {
+pub(super) fn os(name: &[u8]) -> &OsStr {
     OsStr::from_bytes(name)
 }
 
@@ -171,14 +187,25 @@ pub(super) fn open(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd> {
     Ok(rustix::fs::openat(dir, os(name), flags, Mode::empty())?)
 }
 
-fn stat(dir: &OwnedFd, name: &[u8]) -> Result<Option<Stat>> {
+/// Opens the directory of a clean path, following nothing.
+pub(super) fn parent<'a>(root: &OwnedFd, path: &'a [u8]) -> Result<(OwnedFd, &'a [u8])> {
+    let (mut dir, mut rest) = (open(root, b".")?, path);
+    while let Some(at) = rest.iter().position(|&b| b == b'/') {
+        dir = open(&dir, &rest[..at])?;
+        rest = &rest[at + 1..];
+    }
+    Ok((dir, if rest.is_empty() { b"." } else { rest }))
+}
+
+/// What stands under a name, if anything does.
+pub(super) fn stat(dir: &OwnedFd, name: &[u8]) -> Result<Option<Stat>> {
     match rustix::fs::statat(dir, os(name), AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => Ok(None),
         other => Ok(Some(other?)),
     }
 }
 
-fn is_directory(stat: &Stat) -> bool {
+pub(super) fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode).is_dir()
 }
 
@@ -186,13 +213,6 @@ fn same_facts(was: &Stat, is: &Stat) -> bool {
     let size = |s: &Stat| if is_directory(s) { 0 } else { s.st_size };
     let facts = |s: &Stat| (s.st_mode, s.st_uid, s.st_gid, s.st_mtime, s.st_mtime_nsec, size(s), s.st_rdev);
     facts(was) == facts(is)
-}
-
-fn target(dir: &OwnedFd, name: &[u8], stat: &Stat) -> Result<Option<Vec<u8>>> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Symlink => Ok(Some(rustix::fs::readlinkat(dir, os(name), Vec::new())?.into_bytes())),
-        _ => Ok(None),
-    }
 }
 
 /// Extended attributes of a name, sorted; the kernel's own of overlays are none.
