@@ -332,15 +332,7 @@ impl Remote {
     fn source(&self, global: &Global, place: &Place) -> Result<Box<dyn Source>> {
         let settings = self.settings();
         let store = || global.store();
-        let opening = Opening {
-            store: &store,
-            settings: &settings,
-            daemon: None,
-            platform: None,
-            more_names: &[],
-            form: crate::archive::docker::Form::New,
-            part: None,
-        };
+        let opening = Opening::new(&store, &settings);
         match place {
             Place::Registry(reference, false) if global.has(reference)? => {
                 Place::Store(reference.clone()).source(&opening)

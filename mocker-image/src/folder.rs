@@ -126,7 +126,7 @@ impl Sink for Folder {
     }
 
     fn takes(&self) -> Takes {
-        Takes { indexes: true, family: None, plain: false, packs: false, leaves_foreign: false, lanes: 3 }
+        Takes::ANYTHING
     }
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {

@@ -99,6 +99,12 @@ pub struct Takes {
     pub lanes: usize,
 }
 
+impl Takes {
+    /// Whatever there is, as it is.
+    pub const ANYTHING: Self =
+        Self { indexes: true, family: None, plain: false, packs: false, leaves_foreign: false, lanes: 3 };
+}
+
 /// Where a blob comes from, as often as it takes.
 pub trait Supply: Sync {
     /// The blob from its first byte.

@@ -135,14 +135,7 @@ impl Sink for Layout {
     }
 
     fn takes(&self) -> Takes {
-        Takes {
-            indexes: true,
-            family: Some(Family::Oci),
-            plain: false,
-            packs: true,
-            leaves_foreign: false,
-            lanes: 3,
-        }
+        Takes { family: Some(Family::Oci), packs: true, ..Takes::ANYTHING }
     }
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {

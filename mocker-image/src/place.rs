@@ -66,6 +66,13 @@ pub struct Opening<'a> {
     pub part: Option<u64>,
 }
 
+impl<'a> Opening<'a> {
+    /// With nothing but what every place needs.
+    pub fn new(store: &'a dyn Fn() -> Result<Arc<Store>>, settings: &'a Settings) -> Self {
+        Self { store, settings, daemon: None, platform: None, more_names: &[], form: Form::New, part: None }
+    }
+}
+
 impl Place {
     /// The place to read from.
     pub fn source(&self, with: &Opening<'_>) -> Result<Box<dyn Source>> {

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::image::{capability, list};
+use common::image::owner::{self, capability, list};
 use common::sample::serving;
 use common::{Outcome, PROGRAM, Place, image, tree};
 use conformance::host::{Need, leave_mount_namespace, skip};
@@ -47,7 +47,7 @@ fn ids_are_mapped_when_it_is_unpacked_and_back_when_it_is_packed() {
     if skip(test, Need::Root) {
         return;
     }
-    let (registry, place) = (serving(&image::owned().build().unwrap()), Place::new());
+    let (registry, place) = (serving(&owner::owned().build().unwrap()), Place::new());
     let (reference, bundle) = (registry.reference("app", "v1"), place.bundle().display().to_string());
     let maps = ["--uid-map", "0:100000:2000", "--gid-map", "0:200000:50", "--gid-map", "100:300000:1"];
     let unpack = |maps: &[&str]| place.run(&[&["unpack", &reference, &bundle], maps].concat());
@@ -121,7 +121,7 @@ fn a_user_unpacks_with_the_ids_that_are_lent_to_them_and_packs_again() {
         return;
     }
     leave_mount_namespace().unwrap();
-    let (registry, place) = (serving(&image::owned().build().unwrap()), Place::new());
+    let (registry, place) = (serving(&owner::owned().build().unwrap()), Place::new());
     let lend = |text: &str| {
         std::fs::write(place.path("lent"), text).unwrap();
         for file in ["/etc/subuid", "/etc/subgid"] {

@@ -252,14 +252,7 @@ impl Sink for NewArchive {
 
     fn takes(&self) -> Takes {
         let family = if self.form == Form::New { Family::Oci } else { Family::Docker };
-        Takes {
-            indexes: false,
-            family: Some(family),
-            plain: true,
-            packs: false,
-            leaves_foreign: false,
-            lanes: 1,
-        }
+        Takes { indexes: false, family: Some(family), plain: true, lanes: 1, ..Takes::ANYTHING }
     }
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {

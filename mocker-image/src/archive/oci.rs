@@ -83,14 +83,7 @@ impl Sink for NewArchive {
     }
 
     fn takes(&self) -> Takes {
-        Takes {
-            indexes: true,
-            family: Some(Family::Oci),
-            plain: false,
-            packs: true,
-            leaves_foreign: false,
-            lanes: 1,
-        }
+        Takes { family: Some(Family::Oci), packs: true, lanes: 1, ..Takes::ANYTHING }
     }
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {

@@ -8,14 +8,11 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use super::note::{FILES, FOLDER, Note, Way};
 use super::stack::Stack;
-use crate::archive::docker::Form;
 use crate::error::{Context, Error, Kind, Result};
+use crate::image::tree::Tree;
 use crate::image::{Config, Document, Image, Source};
-use crate::layer::Layer;
 use crate::layer::diff::{self, Change, Trees};
-use crate::layer::extract::Extractor;
 use crate::layer::inventory::{Found, Inventory};
-use crate::media::Compression;
 use crate::overlay;
 use crate::place::{Opening, Place};
 use crate::registry::Settings;
@@ -41,16 +38,6 @@ enum Was {
     Layers { base: OwnedFd, upper: OwnedFd, _mounts: [OwnedFd; 2] },
     /// A list from when the copy was made; without one only the image.
     Copy(Option<Inventory>),
-}
-
-/// A copy of the image's tree, gone with this.
-struct Copy(std::path::PathBuf);
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // Nobody to tell; the next boot clears what is temporary.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
 }
 
 impl Compared {
@@ -100,7 +87,7 @@ impl Compared {
             }
             Was::Copy(None) => {
                 let copy = self.unpack()?;
-                diff::changes(&Trees { base: &directory(&copy.0)?, now: &self.now, upper: None }, masks)
+                diff::changes(&Trees { base: &copy.open()?, now: &self.now, upper: None }, masks)
             }
             Was::Copy(Some(list)) => self.listed(list.compare(&self.now, masks)?),
         }
@@ -112,7 +99,7 @@ impl Compared {
             return Ok(changes);
         }
         let copy = self.unpack()?;
-        let (base, mut all) = (directory(&copy.0)?, Vec::new());
+        let (base, mut all) = (copy.open()?, Vec::new());
         for (n, change) in changes.into_iter().enumerate() {
             if !doubtful.contains(&n) || !diff::is_same(&base, &self.now, &change.path)? {
                 all.push(change);
@@ -122,19 +109,8 @@ impl Compared {
     }
 
     /// The image, unpacked once more.
-    fn unpack(&self) -> Result<Copy> {
-        let scratch = crate::home::variable("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
-        let copy = Copy(scratch.join(format!("mocker-base-{}", self.note.id)));
-        std::fs::create_dir(&copy.0).while_doing(|| format!("make {}", copy.0.display()))?;
-        let mask = rustix::process::umask(Mode::empty());
-        let mut extractor = Extractor::new(&copy.0, self.note.manner())?;
-        for (descriptor, diff_id) in self.image.manifest.layers.iter().zip(&self.image.config.diff_ids) {
-            let compression = Compression::of(&descriptor.media_type)?;
-            let layer = Layer { name: format!("layer {descriptor}"), compression, diff_id: diff_id.clone() };
-            layer.apply(self.base.blob(descriptor)?, &mut extractor)?;
-        }
-        rustix::process::umask(mask);
-        Ok(copy)
+    fn unpack(&self) -> Result<Tree> {
+        Tree::of(&*self.base, &self.image, ("base", self.note.manner()))
     }
 }
 
@@ -149,15 +125,8 @@ fn source(store: &Arc<Store>, note: &Note) -> Result<Box<dyn Source>> {
         return Ok(Box::new(Held::new(store)));
     }
     let open = || Ok(Arc::clone(store));
-    let opening = Opening {
-        store: &open,
-        settings: &Settings::default(),
-        daemon: None,
-        platform: None,
-        more_names: &[],
-        form: Form::New,
-        part: None,
-    };
+    let settings = Settings::default();
+    let opening = Opening::new(&open, &settings);
     let place: Place = note.image.parse()?;
     match place {
         Place::Registry(reference, _) => {

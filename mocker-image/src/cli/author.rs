@@ -83,15 +83,7 @@ pub(super) fn deliver(global: &Global, mut draft: Draft<'_>, to: &Place, setting
         let opened = store.get().cloned().map_or_else(|| global.store(), Ok)?;
         Ok(Arc::clone(store.get_or_init(|| opened)))
     };
-    let opening = Opening {
-        store: &open,
-        settings,
-        daemon: None,
-        platform: None,
-        more_names: &[],
-        form: crate::archive::docker::Form::New,
-        part: None,
-    };
+    let opening = Opening::new(&open, settings);
     let sink = to.sink(&opening)?;
     let copied = copy::copy(&draft, &*sink, &copy::Options::default(), &Quiet(global));
     if let (Err(_), Some(store)) = (&copied, store.get()) {

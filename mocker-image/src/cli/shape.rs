@@ -110,7 +110,7 @@ impl Flatten {
 
 /// The whole file system as one archive.
 fn pack<W: Write>(source: &dyn Source, image: &Image, to: W) -> Result<W> {
-    let tree = Tree::of(source, image, "flat")?;
+    let tree = Tree::of(source, image, ("flat", Ownership::usual().into()))?;
     let mut creator = Creator::new(to, Ownership::usual() == Ownership::Caller)?;
     creator.tree(&tree.open()?, b".", b".")?;
     creator.finish()

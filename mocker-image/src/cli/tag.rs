@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::{Access, Global};
-use crate::archive::docker::Form;
 use crate::error::{Context, Error, Kind, Result};
 use crate::image::{Descriptor, Source};
 use crate::interrupt;
@@ -62,15 +61,7 @@ impl Tag {
             }
         };
         let (settings, store) = (self.access.settings(), || global.store());
-        let opening = Opening {
-            store: &store,
-            settings: &settings,
-            daemon: None,
-            platform: None,
-            more_names: &[],
-            form: Form::New,
-            part: None,
-        };
+        let opening = Opening::new(&store, &settings);
         let (top, bytes) = Source::top(&*place.source(&opening)?)?;
         named.sink(&opening)?.put_top(&top, &bytes)?;
         Ok((named.to_string(), top))

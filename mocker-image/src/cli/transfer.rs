@@ -243,13 +243,12 @@ pub(super) fn transfer(
     let settings = ends.source.map_or_else(Settings::default, |end| end.settings(ends.common));
     let (daemon, names) = (ends.source.and_then(SourceEnd::daemon), way.more_names(destination)?);
     let mut opening = Opening {
-        store: &open,
-        settings: &settings,
         daemon: daemon.as_deref(),
         platform: way.platform.as_ref(),
         more_names: &names,
         form: way.archive_form,
         part: way.chunk_size.map(std::num::NonZeroU64::get),
+        ..Opening::new(&open, &settings)
     };
     let witness = way.signed.witness(global, source, settings.clone())?;
     let from = source.source(&opening)?;

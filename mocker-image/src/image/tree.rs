@@ -8,7 +8,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use super::{Image, Source};
 use crate::error::{Context, Result};
 use crate::layer::Layer;
-use crate::layer::extract::{Extractor, Ownership};
+use crate::layer::extract::{Extractor, Manner};
 use crate::media::Compression;
 
 /// A folder below TMPDIR or /var/tmp, removed with this.
@@ -26,13 +26,13 @@ impl Drop for Tree {
 
 impl Tree {
     /// Unpacks all layers, checked.
-    pub fn of(source: &dyn Source, image: &Image, name: &str) -> Result<Self> {
+    pub fn of(source: &dyn Source, image: &Image, (name, manner): (&str, Manner)) -> Result<Self> {
         let scratch = crate::home::variable("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
         let this = Self { dir: scratch.join(format!("mocker-{name}-{}", std::process::id())) };
         std::fs::create_dir(&this.dir).while_doing(|| format!("make {}", this.dir.display()))?;
         // The archive's modes are to be the files' modes.
         let mask = rustix::process::umask(Mode::empty());
-        let mut extractor = Extractor::new(&this.dir, Ownership::usual())?;
+        let mut extractor = Extractor::new(&this.dir, manner)?;
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
             layer(image, n)?.apply(source.blob(descriptor)?, &mut extractor)?;
         }

@@ -10,7 +10,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use super::unpacked::{Inflated, WINDOW, is_right};
+use super::unpacked::{Inflated, WINDOW, drain, is_right};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, Kind, Result};
 use crate::media::Compression;
@@ -60,13 +60,7 @@ impl Ahead {
 
     /// Reads what is left and checks the diffID and, by reaching its end, the blob.
     pub(super) fn finish(mut self) -> Result<()> {
-        loop {
-            let n = self.fill_buf()?.len();
-            if n == 0 {
-                break;
-            }
-            self.consume(n);
-        }
+        drain(&mut self)?;
         let broken = |_| Error::new(Kind::Internal, "the thread that inflates broke down");
         self.thread.join().map_err(broken)??;
         is_right(&self.want, self.hasher)

@@ -177,11 +177,12 @@ impl<R: Read> Inflated<R> {
 
     /// Reads the blob to its end, where it is checked.
     pub(super) fn end(self) -> Result<()> {
-        drain(match self.decoder {
+        let blob = match self.decoder {
             Decoder::Plain(blob) => blob,
             Decoder::Gzip(decoder) => decoder.into_inner(),
             Decoder::Zstd(decoder) => decoder.finish(),
-        })
+        };
+        drain(blob).while_doing(|| "read the end of the blob")
     }
 }
 
@@ -204,13 +205,7 @@ impl<R: Read> Unpacked<R> {
 
     /// Reads what is left and checks the diffID and, by reaching its end, the blob.
     pub fn finish(mut self) -> Result<()> {
-        loop {
-            let n = self.fill_buf()?.len();
-            if n == 0 {
-                break;
-            }
-            self.consume(n);
-        }
+        drain(&mut self)?;
         self.inflated.end()?;
         is_right(&self.want, self.hasher)
     }
@@ -233,13 +228,14 @@ fn damaged(e: io::Error, format: &str) -> io::Error {
     }
 }
 
-fn drain(mut blob: impl BufRead) -> Result<()> {
+/// Reads what is left.
+pub(super) fn drain(mut from: impl BufRead) -> Result<()> {
     loop {
-        let n = blob.fill_buf().while_doing(|| "read the end of the blob")?.len();
+        let n = from.fill_buf()?.len();
         if n == 0 {
             return Ok(());
         }
-        blob.consume(n);
+        from.consume(n);
     }
 }
 

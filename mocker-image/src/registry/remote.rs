@@ -335,7 +335,7 @@ impl Sink for Remote {
     }
 
     fn takes(&self) -> Takes {
-        Takes { indexes: true, family: None, plain: false, packs: true, leaves_foreign: true, lanes: 3 }
+        Takes { packs: true, leaves_foreign: true, ..Takes::ANYTHING }
     }
 
     fn has(&self, descriptor: &Descriptor) -> Result<bool> {
