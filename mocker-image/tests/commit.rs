@@ -207,6 +207,8 @@ fn what_hides_behind_the_same_size_and_times_is_found_and_what_was_only_touched_
 #[test]
 fn a_copy_knows_what_was_changed_without_the_images_layers() {
     let Some(scene) = Scene::new("a_copy_knows_what_was_changed_without_the_images_layers") else { return };
+    let linked = Layer::new().file("first", "x").hardlink("second", "first");
+    scene.registry.put("app", "v1", &image::changed().layer(&linked).build().unwrap());
     let (mut n, mut bundle) = (0, PathBuf::new());
     // Before Linux 6.13 a list that was written in the same tick of the clock as the files is in doubt of them.
     let sure = || {
@@ -222,7 +224,10 @@ fn a_copy_knows_what_was_changed_without_the_images_layers() {
     };
     wait_until(Duration::from_secs(60), "a list that is in no doubt", sure).unwrap();
     change(&bundle.join("rootfs"));
+    std::fs::remove_file(bundle.join("rootfs/second")).unwrap();
     let diff = scene.place.run(&["diff", bundle.to_str().unwrap()]).ok();
+    assert!(diff.contains("D /second\n") && !diff.contains("/first"), "{diff}");
+    let diff = diff.replace("D /second\n", "");
     assert_eq!(diff.lines().count(), CHANGES.iter().filter(|line| !line.is_empty()).count(), "{diff}");
 }
 

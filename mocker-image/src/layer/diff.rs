@@ -215,29 +215,45 @@ fn same_facts(was: &Stat, is: &Stat) -> bool {
     facts(was) == facts(is)
 }
 
+/// Name and value of an extended attribute.
+type Attribute = (Vec<u8>, Vec<u8>);
+
 /// Extended attributes of a name, sorted; the kernel's own of overlays are none.
-pub(super) fn attributes(dir: &OwnedFd, name: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(super) fn attributes(dir: &OwnedFd, name: &[u8]) -> Result<Vec<Attribute>> {
     // No system call lists attributes by handle and name: the handle goes through /proc.
     let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
     path.extend_from_slice(name);
+    let path = os(&path);
+    collect(|list| rustix::fs::llistxattr(path, list), |key, value| rustix::fs::lgetxattr(path, key, value))
+}
+
+/// The same of an opened file.
+pub(super) fn attributes_of(file: &File) -> Result<Vec<Attribute>> {
+    collect(|list| rustix::fs::flistxattr(file, list), |key, value| rustix::fs::fgetxattr(file, key, value))
+}
+
+fn collect(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&OsStr, &mut [u8]) -> rustix::io::Result<usize>,
+) -> Result<Vec<Attribute>> {
     // Most names have none: then no large buffer is filled with zeros for it.
     let (mut few, mut many) = ([0; 256], Vec::new());
-    let list = match rustix::fs::llistxattr(os(&path), &mut few[..]) {
+    let keys = match list(&mut few[..]) {
         Err(Errno::OPNOTSUPP | Errno::ACCESS) => &[],
         Err(Errno::RANGE) => {
             many.resize(1 << 16, 0);
-            let n = rustix::fs::llistxattr(os(&path), &mut many[..])?;
+            let n = list(&mut many[..])?;
             &many[..n]
         }
         n => &few[..n?],
     };
     let mut all = Vec::new();
-    for key in list.split(|&b| b == 0).filter(|key| !key.is_empty()) {
+    for key in keys.split(|&b| b == 0).filter(|key| !key.is_empty()) {
         if key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.") {
             continue;
         }
         let mut value = vec![0; 1 << 16];
-        match rustix::fs::lgetxattr(os(&path), os(key), &mut value[..]) {
+        match get(os(key), &mut value[..]) {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             n => {
                 value.truncate(n?);

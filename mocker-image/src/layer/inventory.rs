@@ -4,7 +4,8 @@
 //! ```text
 //! file       directories, each after those in it: the root's is the last
 //! directory  its entries, in the order in which the file system has them
-//! entry      length of the name (u8), name, facts and mark (u64 each); of a directory also its bytes' place and length
+//! entry      length of the name (u8), name, facts and mark (u64 each), then 0, or 1 and the place and the length of
+//!            what is in this directory, or 2 and the digest (hexadecimal) of attributes and content
 //! ```
 //!
 //! A file with other facts is another one. With the same facts it is the same if its mark is, too: the inode, and the
@@ -12,27 +13,42 @@
 //! and no program can choose. So content that was exchanged behind the same size and time of modification is not missed,
 //! and nothing has to be read for it. That time is only as fine as a tick of the clock, though, on older kernels: what
 //! was made in the tick in which the list was written is in doubt, as is what was touched; then the image has to say.
+//! A file with several names is touched when one of them goes, so it has a digest, which says the same with less work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::diff::{Change, Kind, is_directory, open, stat};
+use super::diff::{Change, Kind, attributes_of, is_directory, open, os, stat};
 use super::entry::text;
 use super::tree::names;
+use crate::digest::Hasher;
 use crate::error::{Context, Error, Result};
 
 /// Directories in directories that are listed: each is a descriptor. A deeper tree gets no list.
 const DEEPEST: usize = 256;
 /// Bytes for the names that the kernel gives at once.
 const NAMES: usize = 32 << 10;
+/// The most bytes of a file that gets a digest.
+const LARGEST: i64 = 16 << 20;
+/// Files with several names that are remembered at once.
+const LINKED: usize = 1 << 12;
+
+/// What an entry ends with.
+const NOTHING: u8 = 0;
+const DIRECTORY: u8 = 1;
+const DIGEST: u8 = 2;
+/// Bytes of a digest.
+const HEX: usize = 64;
 
 /// Mode, owner, size (none of a directory), device, time of modification.
 type Facts = [u64; 6];
@@ -58,8 +74,8 @@ struct Block {
 pub fn write(root: &Path, to: &Path) -> Result<Option<Head>> {
     let step = || format!("write {}", to.display());
     let file = File::options().write(true).create_new(true).mode(0o644).open(to).while_doing(step)?;
-    let mut writer =
-        Writer { out: BufWriter::new(file), at: 0, names: [const { MaybeUninit::uninit() }; NAMES] };
+    let names = [const { MaybeUninit::uninit() }; NAMES];
+    let mut writer = Writer { out: BufWriter::new(file), at: 0, names, linked: HashMap::new() };
     let root = rustix::fs::openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let Some(root) = writer.directory(&root.while_doing(step)?, 0).while_doing(step)? else {
         std::fs::remove_file(to).while_doing(step)?;
@@ -77,6 +93,8 @@ struct Writer {
     out: BufWriter<File>,
     at: u64,
     names: [MaybeUninit<u8>; NAMES],
+    /// Digests of files with several names, by their inodes.
+    linked: HashMap<u64, Option<String>>,
 }
 
 impl Writer {
@@ -100,8 +118,16 @@ impl Writer {
                 entries.extend_from_slice(&word.to_le_bytes());
             }
             if is_directory(&stat) {
+                entries.push(DIRECTORY);
                 below.push((entries.len(), name.to_owned()));
                 entries.extend_from_slice(&[0; 16]);
+            } else if may_lose_a_name(&stat)
+                && let Some(hex) = linked_digest(&mut self.linked, (dir, name.to_bytes()), stat.st_ino)?
+            {
+                entries.push(DIGEST);
+                entries.extend_from_slice(hex.as_bytes());
+            } else {
+                entries.push(NOTHING);
             }
         }
         for (place, name) in below {
@@ -115,6 +141,51 @@ impl Writer {
         let block = Block { at: self.at, len: entries.len() as u64 };
         self.at += block.len;
         Ok(Some(block))
+    }
+}
+
+/// The digest of a file that may have been seen under another name.
+fn linked_digest(
+    linked: &mut HashMap<u64, Option<String>>,
+    (dir, name): (&OwnedFd, &[u8]),
+    inode: u64,
+) -> Result<Option<String>> {
+    if linked.len() > LINKED {
+        linked.clear();
+    }
+    Ok(match linked.entry(inode) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(new) => new.insert(digest(dir, name)?).clone(),
+    })
+}
+
+/// Whether a file has several names and is worth a digest.
+fn may_lose_a_name(stat: &Stat) -> bool {
+    let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    file && stat.st_nlink > 1 && stat.st_size <= LARGEST
+}
+
+/// Of a file's attributes and content; `None` where its mode closes it to whoever asks.
+fn digest(dir: &OwnedFd, name: &[u8]) -> Result<Option<String>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::openat(dir, os(name), flags, Mode::empty()) {
+        Err(Errno::ACCESS | Errno::PERM) => return Ok(None),
+        opened => File::from(opened?),
+    };
+    let mut hasher = Hasher::sha256();
+    for (key, value) in attributes_of(&file)? {
+        for part in [key, value] {
+            hasher.update(&part.len().to_le_bytes());
+            hasher.update(&part);
+        }
+    }
+    hasher.update(&usize::MAX.to_le_bytes());
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Some(hasher.finish().hex().to_owned())),
+            n => hasher.update(&buffer[..n]),
+        }
     }
 }
 
@@ -140,6 +211,7 @@ struct Was {
     facts: Facts,
     mark: Mark,
     below: Option<Block>,
+    digest: Option<Vec<u8>>,
 }
 
 /// What a list says of a tree.
@@ -189,7 +261,7 @@ impl Inventory {
             }
             let step = || format!("compare {}", text(&child));
             let is = stat(now, &name).while_doing(step)?;
-            self.name(&child, was.as_ref(), is.as_ref(), found);
+            self.name(&child, (now, &name), (was.as_ref(), is.as_ref()), found).while_doing(step)?;
             if is.as_ref().is_some_and(is_directory) {
                 let below = open(now, &name).while_doing(step)?;
                 self.directory(&child, was.and_then(|was| was.below), (&below, masks), found)?;
@@ -198,19 +270,32 @@ impl Inventory {
         Ok(())
     }
 
-    fn name(&self, path: &[u8], was: Option<&Was>, is: Option<&Stat>, found: &mut Found) {
-        let kind = match (was, is) {
-            (None, None) => return,
+    fn name(
+        &self,
+        path: &[u8],
+        (now, name): (&OwnedFd, &[u8]),
+        both: (Option<&Was>, Option<&Stat>),
+        found: &mut Found,
+    ) -> Result<()> {
+        let kind = match both {
+            (None, None) => return Ok(()),
             (Some(_), None) => Kind::Removed,
             (None, Some(_)) => Kind::Added,
             (Some(was), Some(is)) if was.facts != facts(is) => Kind::Changed,
-            (Some(was), Some(is)) if was.mark == mark(is) && was.mark[1..] < self.head.since[..] => return,
+            (Some(was), Some(is)) if was.mark == mark(is) && was.mark[1..] < self.head.since[..] => {
+                return Ok(());
+            }
+            (Some(Was { digest: Some(was), .. }), Some(_)) => match digest(now, name)? {
+                Some(is) if is.as_bytes() == was => return Ok(()),
+                _ => Kind::Changed,
+            },
             (Some(_), Some(_)) => {
                 found.doubtful.insert(found.changes.len());
                 Kind::Changed
             }
         };
         found.changes.push(Change { path: path.to_vec(), kind });
+        Ok(())
     }
 
     fn entries(&self, block: Block) -> Result<Vec<(Vec<u8>, Was)>> {
@@ -222,22 +307,34 @@ impl Inventory {
         if end > self.file.metadata().while_doing(|| "read the bundle's list of files")?.len() {
             return Err(bad());
         }
+        let word = |rest: &mut &[u8]| -> Result<u64> {
+            let (word, after) = rest.split_first_chunk().ok_or_else(bad)?;
+            *rest = after;
+            Ok(u64::from_le_bytes(*word))
+        };
         let mut bytes = vec![0; usize::try_from(block.len).map_err(|_| bad())?];
         self.file.read_exact_at(&mut bytes, block.at).while_doing(|| "read the bundle's list of files")?;
         let (mut rest, mut all) = (&bytes[..], Vec::new());
         while let Some((len, after)) = rest.split_first() {
             let (name, after) = after.split_at_checked(usize::from(*len)).ok_or_else(bad)?;
             rest = after;
-            let mut word = || -> Result<u64> {
-                let (word, after) = rest.split_first_chunk().ok_or_else(bad)?;
-                rest = after;
-                Ok(u64::from_le_bytes(*word))
-            };
             let (mut facts, mut mark): (Facts, Mark) = Default::default();
-            facts.iter_mut().chain(&mut mark).try_for_each(|to| word().map(|word| *to = word))?;
-            let is_directory = facts[0] & 0o170_000 == 0o040_000;
-            let below = if is_directory { Some(Block { at: word()?, len: word()? }) } else { None };
-            all.push((name.to_vec(), Was { facts, mark, below }));
+            for to in facts.iter_mut().chain(&mut mark) {
+                *to = word(&mut rest)?;
+            }
+            let (kind, after) = rest.split_first().ok_or_else(bad)?;
+            rest = after;
+            let (mut below, mut digest) = (None, None);
+            match *kind {
+                NOTHING => {}
+                DIRECTORY => below = Some(Block { at: word(&mut rest)?, len: word(&mut rest)? }),
+                DIGEST => {
+                    let (hex, after) = rest.split_at_checked(HEX).ok_or_else(bad)?;
+                    (digest, rest) = (Some(hex.to_vec()), after);
+                }
+                _ => return Err(bad()),
+            }
+            all.push((name.to_vec(), Was { facts, mark, below, digest }));
         }
         Ok(all)
     }
