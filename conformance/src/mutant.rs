@@ -40,6 +40,17 @@ pub fn all() -> impl Iterator<Item = &'static Mutant> {
         .chain(later::MUTANTS)
 }
 
+/// Name and cases of every mutant, those of image tools too.
+pub fn rows() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let runtimes = all().map(|mutant| (mutant.name, mutant.caught_by));
+    runtimes.chain(image::all().map(|mutant| (mutant.name, mutant.caught_by)))
+}
+
+/// The mutants that this case has to fail on.
+pub fn caught_by(case: &str) -> Vec<&'static str> {
+    rows().filter(|(_, cases)| cases.contains(&case)).map(|(name, _)| name).collect()
+}
+
 /// What the good runtime is known to do wrong, put right.
 pub const CORRECTIONS: &[Correction] = &[Correction {
     name: "leaves-what-waits",
@@ -97,11 +108,7 @@ pub enum Change {
 mod tests {
     use std::collections::HashSet;
 
-    /// Name and cases of every mutant of both kinds.
-    fn rows() -> Vec<(&'static str, &'static [&'static str])> {
-        let runtimes = super::all().map(|mutant| (mutant.name, mutant.caught_by));
-        runtimes.chain(super::image::all().map(|mutant| (mutant.name, mutant.caught_by))).collect()
-    }
+    use super::rows;
 
     #[test]
     fn every_mutant_has_a_name_of_its_own_and_cases_that_exist() {
@@ -120,16 +127,16 @@ mod tests {
         let corrections = super::CORRECTIONS.iter().map(|correction| (correction.name, correction.mends));
         let all = corrections.chain(super::image::CORRECTIONS.iter().map(|each| (each.name, each.mends)));
         for (name, mends) in all {
-            assert!(rows().iter().all(|(mutant, _)| *mutant != name), "{name} is a mutant, too");
+            assert!(rows().all(|(mutant, _)| mutant != name), "{name} is a mutant, too");
             for case in mends {
-                assert!(rows().iter().any(|(_, caught_by)| caught_by.contains(case)), "{name}: {case}");
+                assert!(rows().any(|(_, caught_by)| caught_by.contains(case)), "{name}: {case}");
             }
         }
     }
 
     #[test]
     fn every_case_fails_on_a_mutant() {
-        let caught: HashSet<&str> = rows().into_iter().flat_map(|(_, cases)| cases.iter().copied()).collect();
+        let caught: HashSet<&str> = rows().flat_map(|(_, cases)| cases.iter().copied()).collect();
         let idle: Vec<&str> = crate::cases::names().filter(|name| !caught.contains(name)).collect();
         assert!(idle.is_empty(), "no mutant shows that these can fail: {}", idle.join(" "));
     }

@@ -23,6 +23,16 @@ fn script(path: &Path, body: &str) {
 }
 
 #[test]
+fn no_row_of_the_table_of_mutants_is_empty() {
+    let output = conformance(&["list", "--mutants"]);
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let empty: Vec<&str> =
+        table.lines().filter(|row| row.split('\t').nth(1).is_none_or(str::is_empty)).collect();
+    assert!(empty.is_empty(), "{empty:?}");
+    assert!(table.contains("delete.created-container-is-an-error\tdeletes-what-waits"), "{table}");
+}
+
+#[test]
 fn list_has_a_section_and_a_sentence_on_each_line() {
     let output = conformance(&["list"]);
     let text = stdout(&output);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use conformance::mutant;
 use conformance::report::{self, Comparison};
 
 use super::report::Format;
@@ -37,6 +38,9 @@ pub(crate) struct Run {
 /// List the cases: name, section, sentence
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
+    /// Behind each case the mutants that it has to fail on, which tests/mutants.rs sees, instead of its sentence
+    #[arg(long)]
+    mutants: bool,
     /// Part of a case's name
     filter: Option<String>,
 }
@@ -70,7 +74,10 @@ impl List {
             bail!("no case has {:?} in its name", self.filter.as_deref().unwrap_or_default());
         }
         for case in cases {
-            super::say(&format!("{}\t{}\t{}", case.name, case.at, case.must));
+            super::say(&match self.mutants {
+                true => format!("{}\t{}", case.name, mutant::caught_by(case.name).join(" ")),
+                false => format!("{}\t{}\t{}", case.name, case.at, case.must),
+            });
         }
         Ok(ExitCode::SUCCESS)
     }
