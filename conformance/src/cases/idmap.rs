@@ -12,7 +12,7 @@ use super::ROOT;
 use crate::bundle::bind;
 use crate::case::{Bench, Case, expect_eq};
 use crate::container::Setup;
-use crate::host::Need;
+use crate::host::{self, Need};
 use crate::inside::Report;
 
 const IDMAP: &str = "If `uidMappings` or `gidMappings` are specified for the mount, the runtime MUST use those values for the mount's mapping.";
@@ -210,7 +210,15 @@ impl Tree {
             chown(&file, Some(7), Some(7))?;
         }
         if flags.contains(MsFlags::MS_RDONLY) {
-            mount(None, &below, flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND)?;
+            // a program that another case starts in this moment has the files above open until it executes
+            let mut done = mount(None, &below, flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND);
+            let waited = host::wait_until(bench.left(), "the last writer to go", || {
+                if done.is_err() {
+                    done = mount(None, &below, flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND);
+                }
+                done.is_ok()
+            });
+            waited.and(done)?;
         }
         Ok(tree)
     }
