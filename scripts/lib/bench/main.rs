@@ -35,7 +35,7 @@ scripts/bench [--rounds N] [--json FILE] [--compare OLD NEW] [--list] [WORD...]
 scripts/bench micro
 
 The programs of this checkout against the peers of $MOCKER_PEERS/bin, then of PATH: all rows whose name has all words.
-  --rounds N         instead of 25 for the runtime and 3 for images
+  --rounds N         instead of 25 for the runtime, 3 for images and 1 for large ones: all of it in about 20 minutes
   --json FILE        the numbers beside the tables
   --compare OLD NEW  two builds of ours instead: programs, or directories that hold them
   --list             the names of the rows alone

@@ -20,7 +20,7 @@ struct Desk<'a> {
 /// Measures what is wanted; each row is told as it is done. What goes wrong with one image is said, and the others go on.
 pub fn rows(place: &Place, wanted: &Wanted, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let mut registry = None;
-    for (name, _) in IMAGES {
+    for (name, usual, _) in IMAGES {
         for format in FORMATS {
             let row = |job: &str, is_one: bool| match is_one {
                 true => wanted.row(&words!["image", job, name, format]),
@@ -43,7 +43,7 @@ pub fn rows(place: &Place, wanted: &Wanted, tell: &mut dyn FnMut(Row)) -> Result
             let desk = Desk { place, reference: registry.reference(name, format), tmp: place.dir("desk")? };
             // Of memory: a disk would be measured too, and some make files slowly where many were just removed.
             run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=75%", "none"]).arg(&desk.tmp))?;
-            if let Err(error) = desk.rows(rows, (name, wanted.rounds(3)), tell) {
+            if let Err(error) = desk.rows(rows, (name, wanted.rounds(usual)), tell) {
                 eprintln!("bench: {name}, {format}: {error}");
             }
             desk.clear()?;

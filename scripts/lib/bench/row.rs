@@ -10,6 +10,8 @@ pub struct Row {
     pub words: Vec<String>,
     entries: Vec<Entry>,
     heads: Vec<String>,
+    /// None where something was looked at once.
+    rounds: Option<usize>,
 }
 
 /// A contender's numbers, in the order of the row's heads; none where there is none.
@@ -21,8 +23,8 @@ struct Entry {
 const HEADS: [&str; 6] = ["wall_ms_min", "wall_ms", "cpu_ms", "peak_kb", "faults", "calls"];
 
 impl Row {
-    /// Runs all contenders in turn in every round; the first round warms up and is not counted. `report` is where
-    /// strace writes, for the last column.
+    /// Runs all contenders in turn in every round; the first round warms up and is not counted, and where only one is,
+    /// the first contender warms up for all. `report` is where strace writes, for the last column.
     pub fn measure(
         words: Vec<String>,
         contenders: &[Contender],
@@ -32,9 +34,8 @@ impl Row {
         let mut samples: Vec<Vec<Sample>> = contenders.iter().map(|_| Vec::new()).collect();
         let mut failed: Vec<bool> = vec![false; contenders.len()];
         for n in 0..=rounds {
-            for (at, contender) in
-                contenders.iter().enumerate().filter(|(at, _)| !failed[*at]).collect::<Vec<_>>()
-            {
+            let all = contenders.iter().enumerate().take(if (n, rounds) == (0, 1) { 1 } else { usize::MAX });
+            for (at, contender) in all.filter(|(at, _)| !failed[*at]).collect::<Vec<_>>() {
                 match contender.round(n) {
                     Ok(sample) if n > 0 => samples[at].push(sample),
                     Ok(_) => {}
@@ -62,19 +63,20 @@ impl Row {
             },
         };
         let entries = contenders.iter().zip(&samples).map(entry).collect();
-        Self { words, entries, heads: HEADS.map(str::to_owned).to_vec() }
+        Self { words, entries, heads: HEADS.map(str::to_owned).to_vec(), rounds: Some(rounds) }
     }
 
     /// Numbers of another kind, each contender's under the same heads.
     pub fn figures(words: Vec<String>, heads: &[String], figures: Vec<(String, Vec<Option<f64>>)>) -> Self {
         let entries = figures.into_iter().map(|(name, numbers)| Entry { name, numbers }).collect();
-        Self { words, entries, heads: heads.to_vec() }
+        Self { words, entries, heads: heads.to_vec(), rounds: None }
     }
 
     /// Rows for people: what each one took, and the first one's ratio to the others.
     pub fn table(&self) -> String {
-        let mut table =
-            format!("\n{:34}{}\n", self.words.join(" "), cells(self.heads.iter().map(|head| head.clone())));
+        let rounds = self.rounds.map(|n| format!(" x {n}")).unwrap_or_default();
+        let title = self.words.join(" ") + &rounds;
+        let mut table = format!("\n{title:34}{}\n", cells(self.heads.iter().map(|head| head.clone())));
         for entry in &self.entries {
             let numbers = entry.numbers.iter().map(|n| n.map_or("-".into(), |n| format!("{n:.1}")));
             _ = writeln!(table, "  {:32}{}", entry.name, cells(numbers));
@@ -99,7 +101,8 @@ impl Row {
             format!("{{\"name\": {:?}{}}}", entry.name, numbers.collect::<String>())
         };
         let entries: Vec<String> = self.entries.iter().map(entry).collect();
-        format!("{{\"row\": {:?}, \"contenders\": [{}]}}", self.words.join(" "), entries.join(", "))
+        let rounds = self.rounds.map(|n| format!(" \"rounds\": {n},")).unwrap_or_default();
+        format!("{{\"row\": {:?},{rounds} \"contenders\": [{}]}}", self.words.join(" "), entries.join(", "))
     }
 }
 
