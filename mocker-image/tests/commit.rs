@@ -232,6 +232,24 @@ fn a_copy_knows_what_was_changed_without_the_images_layers() {
 }
 
 #[test]
+fn a_list_of_files_that_is_damaged_is_told_and_a_tree_that_is_too_deep_has_none() {
+    let test = "a_list_of_files_that_is_damaged_is_told_and_a_tree_that_is_too_deep_has_none";
+    let Some(scene) = Scene::new(test) else { return };
+    let bundle = scene.unpack("--copy", &scene.reference(), "bundle");
+    std::fs::write(bundle.join(".mocker/files"), "").unwrap();
+    let error = scene.place.run(&["diff", bundle.to_str().unwrap()]).error();
+    let step = format!("find the changes in {}: ", bundle.display());
+    assert_eq!(error, step + "the bundle's list of files is damaged");
+    let layer = Layer::new().file("d/".repeat(300) + "file", "x");
+    scene.registry.put("app", "deep", &Image::new().layer(&layer).build().unwrap());
+    let bundle = scene.unpack("--copy", &scene.registry.reference("app", "deep"), "deep");
+    assert!(!bundle.join(".mocker/files").try_exists().unwrap());
+    std::fs::write(bundle.join("rootfs").join("d/".repeat(300)).join("new"), "").unwrap();
+    let diff = scene.place.run(&["diff", bundle.to_str().unwrap()]).ok();
+    assert!(diff.starts_with("C /d/d/") && diff.ends_with("/new\n"), "{diff}");
+}
+
+#[test]
 fn umoci_unpacks_what_was_repacked_into_a_layout() {
     let test = "umoci_unpacks_what_was_repacked_into_a_layout";
     let Some(scene) = Scene::new(test) else { return };

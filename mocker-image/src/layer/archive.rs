@@ -81,8 +81,9 @@ impl<'a> Archive<'a> {
         self.left -= n as u64;
     }
 
-    fn entry(&mut self, block: &Block, size: u64, pax: Pax) -> Result<Entry> {
-        let kind = kind(block[156], &block[..100])?;
+    fn entry(&mut self, block: &Block, size: u64, mut pax: Pax) -> Result<Entry> {
+        let path = pax.path.take().unwrap_or_else(|| header_path(block));
+        let kind = kind(block[156], &path)?;
         let has_data = kind == Kind::File;
         let stored = if has_data { pax.size.unwrap_or(size) } else { 0 };
         (self.left, self.padding) = (stored, stored.next_multiple_of(BLOCK as u64) - stored);
@@ -92,7 +93,7 @@ impl<'a> Archive<'a> {
             None => (number(&block[136..148], "modification time")?, 0),
         };
         Ok(Entry {
-            path: pax.path.unwrap_or_else(|| header_path(block)),
+            path,
             kind,
             link: pax.link.unwrap_or_else(|| text(&block[157..257]).to_vec()),
             mode: (unsigned(&block[100..108], "mode")? & 0o7777) as u32,
@@ -236,10 +237,11 @@ fn cut() -> Error {
     Error::invalid("the archive ends in the middle of an entry")
 }
 
+/// What a header makes under its whole name: a long one is cut in the header, and may be so behind a slash.
 fn kind(flag: u8, name: &[u8]) -> Result<Kind> {
     match flag {
         // V7 archives know no directories but those whose name ends in a slash.
-        0 | b'0' | b'7' | b'S' if text(name).ends_with(b"/") && flag != b'S' => Ok(Kind::Directory),
+        0 | b'0' | b'7' if name.ends_with(b"/") => Ok(Kind::Directory),
         0 | b'0' | b'7' | b'S' => Ok(Kind::File),
         b'1' => Ok(Kind::Hardlink),
         b'2' => Ok(Kind::Symlink),
@@ -248,7 +250,7 @@ fn kind(flag: u8, name: &[u8]) -> Result<Kind> {
         b'5' => Ok(Kind::Directory),
         b'6' => Ok(Kind::Fifo),
         other => {
-            let (name, other) = (super::entry::text(text(name)), char::from(other));
+            let (name, other) = (super::entry::text(name), char::from(other));
             Err(Error::invalid(format!("entry {name} is of the unknown type {other:?}")))
         }
     }
@@ -381,5 +383,26 @@ mod tests {
         let mut input = &bytes[..];
         let entry = Archive::new(&mut input).next_entry().unwrap().unwrap();
         assert_eq!(entry.xattrs, [(b"user.8".to_vec(), b"x".to_vec())]);
+    }
+
+    #[test]
+    fn a_long_name_that_its_header_cuts_behind_a_slash_is_a_files() {
+        let name = "d/".repeat(50) + "file";
+        let mut file = block(b'0', b"00000000001\0");
+        file[..100].copy_from_slice(&name.as_bytes()[..100]);
+        file[148..156].copy_from_slice(b"        ");
+        let sum: u32 = file.iter().map(|&byte| u32::from(byte)).sum();
+        file[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let mut bytes = block(b'L', b"00000000150\0").to_vec();
+        bytes.extend(name.as_bytes());
+        bytes.resize(2 * BLOCK, 0);
+        bytes.extend(file);
+        bytes.push(b'x');
+        bytes.resize(4 * BLOCK, 0);
+        let mut input = &bytes[..];
+        let mut archive = Archive::new(&mut input);
+        let entry = archive.next_entry().unwrap().unwrap();
+        assert_eq!((entry.kind, entry.path), (Kind::File, name.into_bytes()));
+        assert!(archive.next_entry().unwrap().is_none());
     }
 }
