@@ -10,6 +10,7 @@
 //! Nothing else is stored. Whether a container lives is asked of the kernel each time.
 
 mod adopt;
+pub(crate) mod ahead;
 mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod delete;

@@ -65,6 +65,8 @@ pub(crate) struct Init<'a> {
     switch: Switch,
     /// What the parent has opened of the host
     sources: Sources,
+    /// The new network namespace, where it was made ahead
+    network: Option<OwnedFd>,
     /// Where hooks write
     output: hooks::Output,
     /// What is the same for a process that `exec` brings in
@@ -124,6 +126,7 @@ pub(crate) struct Birth {
     pub(crate) gate: Option<Gate>,
     pub(crate) switch: Switch,
     pub(crate) sources: Sources,
+    pub(crate) network: Option<OwnedFd>,
     pub(crate) output: hooks::Output,
     /// The root's mount, for a container without a mount namespace of its own
     pub(crate) root: Option<OwnedFd>,
@@ -132,9 +135,9 @@ pub(crate) struct Birth {
 
 /// Runs all steps; comes back never.
 pub(crate) fn run(plan: &Plan, birth: Birth) -> ! {
-    let Birth { record, sync, gate, switch, sources, output, root, settings } = birth;
+    let Birth { record, sync, gate, switch, sources, network, output, root, settings } = birth;
     if let Ok(task) = Task::new(&plan.process, sync, settings) {
-        let mut init = Init { plan, record, gate, switch, sources, output, task, root, chrooted: false };
+        let mut init = Init { plan, record, gate, switch, sources, network, output, task, root, chrooted: false };
         if let Err(error) = run_steps(&mut init, STEPS) {
             init.task.fail(error);
         } else if let Err(error) = run_steps(&mut init, LAST) {

@@ -5,6 +5,7 @@
 //! here for what neither has (clone3, mount_setattr, close_range, bpf, keyctl, sched_setattr, ioprio_set,
 //! sched_setaffinity, set_mempolicy).
 
+pub(crate) mod aside;
 pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod entry;

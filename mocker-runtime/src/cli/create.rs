@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use super::quick::{Given, Names, Quick};
 use super::{absolute, descriptors};
 use crate::bundle::Bundle;
+use crate::bundle::config::Config;
 use crate::cgroup;
 use crate::container::Root;
+use crate::container::ahead::Ahead;
 use crate::container::create::{Options, Until};
 use crate::container::id::ContainerId;
 use crate::container::notify::{self, Notify};
@@ -70,13 +72,13 @@ impl Create {
     }
 
     pub(super) fn run(self, root: &Root, driver: Driver) -> Result<()> {
-        let (bundle, mut plan) = self.setup.read(&self.bundle, driver)?;
+        let (bundle, mut plan, ahead) = self.setup.begin(&self.bundle, driver)?;
         let notify = Notify::wanted();
         if notify == Notify::Yes {
             notify::plan(&mut plan, root, &self.id);
         }
         self.setup.check_detached(&plan)?;
-        let options = self.setup.options(Until::Start, notify)?;
+        let options = self.setup.options(Until::Start, notify, ahead)?;
         root.create(&self.id, &bundle, &plan, options).map(drop)
     }
 }
@@ -109,11 +111,18 @@ impl Setup {
     /// The bundle and what will be done with it.
     pub(super) fn read(&self, dir: &Path, driver: Driver) -> Result<(Bundle, Plan)> {
         let bundle = Bundle::read(dir, self.config.as_deref())?;
-        let mut plan = Plan::new(&bundle.config()?, bundle.dir(), cgroup::mode())?;
-        let driver = cgroup::choose(driver, &plan.cgroup)?;
-        plan.cgroup.drive(driver, &plan.annotations)?;
-        descriptors::hand_on(&mut plan.process);
+        let plan = plan(&bundle, &bundle.config()?, driver)?;
         Ok((bundle, plan))
+    }
+
+    /// The same for a container that is made, with what takes the kernel long begun meanwhile.
+    pub(super) fn begin(&self, dir: &Path, driver: Driver) -> Result<(Bundle, Plan, Ahead)> {
+        let bundle = Bundle::read(dir, self.config.as_deref())?;
+        let config = bundle.config()?;
+        let ahead = Ahead::begin(&config);
+        let plan = plan(&bundle, &config, driver)?;
+        drop(config);
+        Ok((bundle, plan, ahead))
     }
 
     /// A terminal needs somebody who holds its other end after this command has ended.
@@ -135,7 +144,7 @@ impl Setup {
     }
 
     /// Opens what the flags name.
-    pub(super) fn options(self, until: Until, notify: Notify) -> Result<Options> {
+    pub(super) fn options(self, until: Until, notify: Notify, ahead: Ahead) -> Result<Options> {
         let keyring = self.keyring();
         Ok(Options {
             console: self.console_socket.as_deref().map(fd::connect).transpose()?,
@@ -146,6 +155,16 @@ impl Setup {
             switch: if self.no_pivot { Switch::Move } else { Switch::Pivot },
             notify,
             until,
+            ahead,
         })
     }
+}
+
+/// What will be done with a bundle.
+fn plan(bundle: &Bundle, config: &Config<'_>, driver: Driver) -> Result<Plan> {
+    let mut plan = Plan::new(config, bundle.dir(), cgroup::mode())?;
+    let driver = cgroup::choose(driver, &plan.cgroup)?;
+    plan.cgroup.drive(driver, &plan.annotations)?;
+    descriptors::hand_on(&mut plan.process);
+    Ok(plan)
 }

@@ -67,7 +67,9 @@ impl Run {
 
     pub(super) fn run(mut self, root: &Root, driver: Driver) -> Result<u8> {
         let words = Words::read(&self.word, self.bundle.take(), |path| path.is_file())?;
-        let (bundle, mut plan) = self.setup.read(&words.bundle, driver)?;
+        // Before there is a second thread, so that no signal ends it.
+        let signals = (!self.detach).then(Signals::catch).transpose()?;
+        let (bundle, mut plan, ahead) = self.setup.begin(&words.bundle, driver)?;
         let person = words.made_up && !self.detach && self.setup.console_socket.is_none();
         if person && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
             // A person who pipes wants pipes, whatever the image's config says.
@@ -77,17 +79,16 @@ impl Run {
         if notify == Notify::Yes {
             notify::plan(&mut plan, root, &words.id);
         }
-        if self.detach {
+        let Some(signals) = signals else {
             self.setup.check_detached(&plan)?;
-            let options = self.setup.options(Until::Ready, notify)?;
+            let options = self.setup.options(Until::Ready, notify, ahead)?;
             return root.create(&words.id, &bundle, &plan, options)?.wait_ready().map(|()| 0);
-        }
-        let signals = Signals::catch()?;
+        };
         if !self.no_subreaper {
             subreaper()?;
         }
         let foreign = self.setup.console_socket.is_some();
-        let mut options = self.setup.options(Until::Ready, notify)?;
+        let mut options = self.setup.options(Until::Ready, notify, ahead)?;
         let ours = match plan.process.terminal.is_some() && !foreign {
             true => {
                 let (host, receiver, sender) = own_terminal()?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::ahead::Ahead;
 use super::id::ContainerId;
 use super::ids;
 use super::notify::{Listener, Notify};
@@ -55,6 +56,7 @@ pub(crate) struct Options {
     pub(crate) switch: init::Switch,
     pub(crate) notify: Notify,
     pub(crate) until: Until,
+    pub(crate) ahead: Ahead,
 }
 
 /// Who is told of init besides the record.
@@ -256,8 +258,10 @@ impl Creation<'_> {
         let in_cgroup = &container.record()?.cgroup;
         let cgroup = in_cgroup.open_unified()?;
         let namespaces = &self.plan.namespaces;
+        let network = std::mem::take(&mut inherited.options.ahead).finish();
         // The cgroup namespace is parted from later, once init is in its cgroups: its root is where it was made.
-        let later = (libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME) as u64;
+        let there = if network.is_some() { libc::CLONE_NEWNET } else { 0 };
+        let later = (libc::CLONE_NEWCGROUP | libc::CLONE_NEWTIME | there) as u64;
         let (new, within) = (namespaces.new & !later, cgroup.as_ref().map(AsFd::as_fd));
         let adopted = namespaces.path(libc::CLONE_NEWUSER).is_some() || !Switched::may_return(namespaces)?;
         let switched = if adopted { Switched::default() } else { Switched::enter(namespaces)? };
@@ -281,7 +285,8 @@ impl Creation<'_> {
                 let Some(record) = record else { clone::exit_now(1) }; // there always is one
                 let settings = self.settings(&mut inherited.options);
                 let Inherited { options: Options { switch, .. }, gate, root } = inherited;
-                let birth = Birth { record, sync: theirs, gate, switch, sources, output, root, settings };
+                let birth =
+                    Birth { record, sync: theirs, gate, switch, sources, network, output, root, settings };
                 init::run(self.plan, birth)
             }
         }
