@@ -5,11 +5,15 @@ pub(crate) mod config;
 pub(crate) mod default;
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
 use crate::error::{Error, Kind, Result, WhileDoing};
+use crate::sys::proc;
 use config::Config;
 
 /// A bundle's directory and the bytes of its `config.json`.
@@ -21,6 +25,9 @@ pub(crate) struct Bundle {
     text: Vec<u8>,
 }
 
+/// The length of a usual config, and half as much again.
+const USUAL: usize = 24 * 1024;
+
 impl Bundle {
     /// Reads `config.json` below `dir`, which is made absolute against the working directory, or another file in
     /// its place.
@@ -30,9 +37,10 @@ impl Bundle {
         };
         let dir = absolute(dir)?;
         let file = config.map_or_else(|| Ok(dir.join("config.json")), absolute)?;
-        match std::fs::read(&file) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match rustix::fs::open(&file, flags, Mode::empty()).and_then(|fd| proc::read_bytes(fd, USUAL)) {
             Ok(text) => Ok(Self { dir, file, text }),
-            Err(error) if error.kind() == ErrorKind::NotFound && config.is_none() => {
+            Err(Errno::NOENT) if config.is_none() => {
                 Err(Error::new(Kind::NotFound, format!("bundle {} has no config.json", dir.display())))
             }
             Err(error) => Err(error).while_doing(|| format!("read {}", file.display())),

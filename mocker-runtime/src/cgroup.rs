@@ -55,6 +55,17 @@ pub(crate) struct Cgroup {
     scope: Option<systemd::Scope>,
 }
 
+/// Device rules on their way into a container's cgroup.
+#[derive(Debug)]
+pub(crate) enum DeviceRules<'a> {
+    /// There is nobody to have them
+    None,
+    /// For the files of version 1
+    Lists(&'a [plan::Rule]),
+    /// A program that the kernel has proved, for version 2
+    Program(OwnedFd),
+}
+
 /// The directories that this process is in: what a container has to show that has none of its own.
 pub(crate) fn own(mode: CgroupMode) -> Result<Vec<Dir>> {
     let dirs = hierarchies(mode)?.into_iter().map(|hierarchy| {
@@ -78,12 +89,12 @@ impl Cgroup {
         Ok(Self { dirs: dirs.collect(), scope: None })
     }
 
-    /// Makes the directories and writes all limits; leaves nothing behind when it fails. A scope of systemd's
-    /// has a process in it then, which must stay until there is another one.
+    /// Makes the directories and writes all limits but the device rules; leaves nothing behind when it fails. A scope
+    /// of systemd's has a process in it then, which must stay until there is another one.
     pub(crate) fn make(&mut self, plan: &plan::Cgroup, id: &str) -> Result<Option<Placeholder>> {
         let result = match &plan.unit {
             Some(unit) => self.make_scope(plan, unit, id).map(Some),
-            None => self.make_dirs().and_then(|()| self.limit(plan, &plan.writes)).map(|()| None),
+            None => self.make_dirs().and_then(|()| self.limit(&plan.writes)).map(|()| None),
         };
         result.inspect_err(|_| {
             // Only what was made here; the error to report is the first one.
@@ -143,20 +154,40 @@ impl Cgroup {
         result
     }
 
-    fn limit(&self, plan: &plan::Cgroup, writes: &[plan::Write]) -> Result<()> {
-        self.resolve(writes).iter().try_for_each(|write| self.write(write))?;
+    fn limit(&self, writes: &[plan::Write]) -> Result<()> {
+        self.resolve(writes).iter().try_for_each(|write| self.write(write))
+    }
+
+    /// Does all of the work on the device rules that can be done before they come into force.
+    pub(crate) fn load_devices<'a>(&self, plan: &'a plan::Cgroup) -> Result<DeviceRules<'a>> {
         if !rustix::process::geteuid().is_root() {
             // Device rules take rights that no ordinary user has; neither can a user's container make a device.
-            return Ok(());
+            return Ok(DeviceRules::None);
         }
-        let result = match plan.mode {
-            CgroupMode::V1 => self.write_device_lists(&plan.devices),
-            CgroupMode::V2 => self.attach_device_program(&plan.devices),
-            CgroupMode::None => Ok(()),
+        match (plan.mode, self.unified_dir()) {
+            (CgroupMode::V1, _) => Ok(DeviceRules::Lists(&plan.devices)),
+            (CgroupMode::V2, Some(_)) => {
+                let loaded = crate::sys::bpf::load_device_program(&device::program(&plan.devices));
+                self.forgive(loaded.map(DeviceRules::Program), DeviceRules::None)
+            }
+            _ => Ok(DeviceRules::None),
+        }
+    }
+
+    /// From now on the device rules hold.
+    pub(crate) fn put_devices(&self, rules: DeviceRules<'_>) -> Result<()> {
+        let result = match rules {
+            DeviceRules::None => return Ok(()),
+            DeviceRules::Lists(rules) => self.write_device_lists(rules),
+            DeviceRules::Program(program) => self.attach_device_program(&program),
         };
+        self.forgive(result, ())
+    }
+
+    /// Root of a user namespace has no rights over devices either.
+    fn forgive<T>(&self, result: Result<T>, otherwise: T) -> Result<T> {
         match result {
-            // Root of a user namespace has no such rights either.
-            Err(error) if (refused(&error) || self.dirs.is_empty()) && rootless::forgives() => Ok(()),
+            Err(error) if (refused(&error) || self.dirs.is_empty()) && rootless::forgives() => Ok(otherwise),
             result => result,
         }
     }
@@ -216,13 +247,11 @@ impl Cgroup {
         Ok(())
     }
 
-    fn attach_device_program(&self, rules: &[plan::Rule]) -> Result<()> {
+    fn attach_device_program(&self, program: &OwnedFd) -> Result<()> {
         let Some(dir) = self.unified_dir() else {
             return Ok(());
         };
-        let fd = open_dir(&dir.path)?;
-        let program = crate::sys::bpf::load_device_program(&device::program(rules))?;
-        crate::sys::bpf::attach_device_program(fd.as_fd(), program.as_fd())
+        crate::sys::bpf::attach_device_program(open_dir(&dir.path)?.as_fd(), program.as_fd())
     }
 
     /// The directory in the tree of version 2, if the host mounts one.
@@ -334,6 +363,15 @@ impl Cgroup {
     pub(crate) fn remove(&self) -> Result<()> {
         self.stop_scope();
         self.dirs.iter().rev().try_for_each(tree::remove)
+    }
+
+    /// Removes the container's directory where it is the only one and has nothing in it, as after the end of a pid
+    /// namespace; true if it is gone.
+    pub(crate) fn remove_if_empty(&self) -> bool {
+        match (&self.scope, &self.dirs[..]) {
+            (None, [dir]) => rustix::fs::rmdir(&dir.path).is_ok(),
+            _ => false,
+        }
     }
 
     /// The directories with their controllers, for the container's own /sys/fs/cgroup.

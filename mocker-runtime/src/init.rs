@@ -137,7 +137,8 @@ pub(crate) struct Birth {
 pub(crate) fn run(plan: &Plan, birth: Birth) -> ! {
     let Birth { record, sync, gate, switch, sources, network, output, root, settings } = birth;
     if let Ok(task) = Task::new(&plan.process, sync, settings) {
-        let mut init = Init { plan, record, gate, switch, sources, network, output, task, root, chrooted: false };
+        let mut init =
+            Init { plan, record, gate, switch, sources, network, output, task, root, chrooted: false };
         if let Err(error) = run_steps(&mut init, STEPS) {
             init.task.fail(error);
         } else if let Err(error) = run_steps(&mut init, LAST) {
@@ -191,7 +192,9 @@ fn begin(init: &mut Init<'_>) -> Result<()> {
 
 fn run_outer_hooks(init: &mut Init<'_>) -> Result<()> {
     let hooks = &init.plan.hooks;
-    if hooks.prestart.is_empty() && hooks.create_runtime.is_empty() && hooks.poststop.is_empty() {
+    let outside = [&hooks.prestart, &hooks.create_runtime, &hooks.poststop];
+    // For those inside the parent has something to do before them, too.
+    if outside.into_iter().chain([&hooks.create_container]).all(Vec::is_empty) {
         return Ok(());
     }
     init.task.sync.send(&FromInit::RunHooks)?;

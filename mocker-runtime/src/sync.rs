@@ -3,10 +3,10 @@
 //! ```text
 //!   init                  parent
 //!                <-       Begin(pid)   cgroups joined, ids mapped: go on
-//!   RunHooks     ->       runs prestart, createRuntime (only where there are any)
+//!   RunHooks     ->       puts the device rules in force, runs prestart, createRuntime (only where there are hooks)
 //!                <-       Go
 //!   Listener     ->       passes the descriptor that comes with it to the profile's listenerPath
-//!   Ready        ->       saves the record
+//!   Ready        ->       likewise the device rules; saves the record
 //!                <-       Go           with a fifo to wait at: wait there; else: run
 //!   Failed(e)    ->       (at any turn) undoes everything, reports e
 //! ```

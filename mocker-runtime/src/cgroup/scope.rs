@@ -77,7 +77,7 @@ impl Cgroup {
         for dir in &mut self.dirs {
             tree::complete(dir)?;
         }
-        self.limit(plan, &writes)?;
+        self.limit(&writes)?;
         Ok(placeholder)
     }
 

@@ -15,7 +15,8 @@ impl Ahead {
     pub(crate) fn begin(config: &Config<'_>) -> Self {
         let Some(linux) = &config.linux else { return Self::default() };
         let has = |kind: &str| linux.namespaces.iter().find(|namespace| &*namespace.kind == kind);
-        let made = has("network").is_some_and(|namespace| namespace.path.as_deref().unwrap_or_default().is_empty());
+        let made =
+            has("network").is_some_and(|namespace| namespace.path.as_deref().unwrap_or_default().is_empty());
         let apart = has("user").is_none() && linux.net_devices.is_empty();
         let begin = made && apart && rustix::process::geteuid().is_root();
         Self(begin.then(NewNetwork::begin).flatten())

@@ -21,7 +21,7 @@ use super::undo::Undo;
 use super::{Container, Home, Root, adopt, network, source, watch};
 use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
-use crate::cgroup::{Cgroup, Placeholder};
+use crate::cgroup::{Cgroup, DeviceRules, Placeholder};
 use crate::checkpoint::stdio;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
@@ -162,7 +162,10 @@ impl Creation<'_> {
         let moved = network::move_in(&self.plan.net_devices, &self.plan.namespaces, pid)?;
         undo.push(move || moved.take_back());
         sync.send(&FromParent::Begin(pid))?;
-        self.converse(&sync, record, &hooked)?;
+        // Init has much to do now, and so has this process, on another processor.
+        self.bundle.copy_to(&home.path)?;
+        let devices = record.cgroup.load_devices(&self.plan.cgroup)?;
+        self.converse(&sync, record, devices, &hooked)?;
         record.save(home)?;
         outlets.tell(&child)?;
         let listener = (until == Until::Ready).then(|| Listener::open(&container)).transpose()?.flatten();
@@ -219,7 +222,6 @@ impl Creation<'_> {
         let dir = home.path.clone();
         undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
         record.save(&home)?;
-        self.bundle.copy_to(&home.path)?;
         let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));
@@ -307,8 +309,16 @@ impl Creation<'_> {
         self.plan.ids.as_ref().map_or(Ok(()), |maps| ids::map(pid, maps))
     }
 
-    /// Answers init until it is ready.
-    fn converse(&self, sync: &End, record: &Record, hooked: &Cell<bool>) -> Result<()> {
+    /// Answers init until it is ready. The device rules come into force when its first word says that its own devices
+    /// are there, before any hook, so that they are about the container alone (as under runc).
+    fn converse(
+        &self,
+        sync: &End,
+        record: &Record,
+        devices: DeviceRules<'_>,
+        hooked: &Cell<bool>,
+    ) -> Result<()> {
+        let mut devices = Some(devices);
         // The listener comes from another thread of init's, and may come last.
         let watched = watch::is_wanted(&self.plan.process);
         let mut awaited = 1 + usize::from(watched);
@@ -317,25 +327,30 @@ impl Creation<'_> {
                 true => sync.receive_all()?,
                 false => sync.receive()?.map(|message| (message, None)),
             };
-            match message {
-                Some((FromInit::Ready, _)) => awaited -= 1,
-                Some((FromInit::Failed(error), _)) => return Err(error),
-                Some((FromInit::Listener, listener)) => {
+            let Some((word, listener)) = message else {
+                return Err(Error::new(Kind::Internal, "init died without a word")
+                    .with_hint("the memory limit may be too low for it"));
+            };
+            if !matches!(word, FromInit::Failed(_))
+                && let Some(rules) = devices.take()
+            {
+                record.cgroup.put_devices(rules)?;
+            }
+            match word {
+                FromInit::Ready => awaited -= 1,
+                FromInit::Failed(error) => return Err(error),
+                FromInit::Listener => {
                     let pid = record.init.map_or(0, |init| init.pid);
                     watch::hand_over(&self.plan.process, pid, &record.state(Status::Creating), listener)?;
                     awaited -= 1;
                 }
-                Some((FromInit::RunHooks, _)) => {
+                FromInit::RunHooks => {
                     hooked.set(true);
                     let output = &Output::open(&self.plan.annotations)?;
                     let state = record.state(Status::Creating).to_string();
                     hooks::run_all("prestart", &self.plan.hooks.prestart, &state, output)?;
                     hooks::run_all("createRuntime", &self.plan.hooks.create_runtime, &state, output)?;
                     sync.send(&FromParent::Go)?;
-                }
-                None => {
-                    return Err(Error::new(Kind::Internal, "init died without a word")
-                        .with_hint("the memory limit may be too low for it"));
                 }
             }
         }

@@ -86,9 +86,12 @@ impl Container {
     /// Cgroups, then the directory, then the poststop hooks, whose failure only warns.
     pub(super) fn remove_all(&self) -> Result<()> {
         let record = self.record()?;
-        record.cgroup.kill_all()?;
         if let Err(error) = self.note_end(record) {
             log::warn(&error.to_string());
+        }
+        // Whatever is left in it would have outlived init.
+        if !record.cgroup.remove_if_empty() {
+            record.cgroup.kill_all()?;
         }
         record.remove_places()?;
         remove_home(&self.home)?;

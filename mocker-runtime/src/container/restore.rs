@@ -57,6 +57,8 @@ impl Creation<'_> {
         let hooked = Rc::new(Cell::new(false));
         let mut undo = Undo::default();
         let (home, placeholder) = self.begin(&mut record, None, &hooked, &mut undo)?;
+        self.bundle.copy_to(&home.path)?;
+        record.cgroup.put_devices(record.cgroup.load_devices(&self.plan.cgroup)?)?;
 
         let place = Place::make(&home)?;
         let cgroup = record.cgroup.clone();

@@ -72,7 +72,7 @@ fn plan_for(machine: &Machine, given: &Seccomp<'_>) -> Result<Filter> {
     let listener = listener(given, rules.iter().any(|rule| rule.answer == Answer::NOTIFY))?;
     let families = families(machine, &given.architectures)?;
     let calls = rules.iter().flat_map(|rule| rule.names.iter().map(move |name| (Name::new(name), rule)));
-    let calls: Vec<(Name<'_>, &Rule<'_>)> = calls.collect();
+    let calls: Vec<(Name, &Rule<'_>)> = calls.collect();
     let of = |family: &Family| Ok((family.audit, ranges(family, &calls, default)?));
     let numbers: Vec<(u32, Vec<tree::Range>)> = families.iter().map(of).collect::<Result<_>>()?;
     let program = tree::program(&numbers);
@@ -170,13 +170,13 @@ struct Said<'a> {
 }
 
 /// All that is said of the numbers of a table: in their order, and in the profile's for each.
-fn said<'a>(table: Table, calls: &[(Name<'_>, &'a Rule<'a>)]) -> Vec<Said<'a>> {
+fn said<'a>(table: Table, calls: &[(Name, &'a Rule<'a>)]) -> Vec<Said<'a>> {
     let mut out = Vec::with_capacity(calls.len() + calls.len() / 8);
     for (name, rule) in calls {
-        if let Some(number) = table.number(name) {
+        if let Some(number) = table.number(*name) {
             out.push(Said { number, place: out.len() as u64, rule, through: None });
         }
-        if let Some((number, call)) = table.multiplexer(name.as_str()) {
+        if let Some((number, call)) = table.multiplexer(*name) {
             out.push(Said { number, place: out.len() as u64, rule, through: Some(call) });
         }
     }
@@ -186,7 +186,7 @@ fn said<'a>(table: Table, calls: &[(Name<'_>, &'a Rule<'a>)]) -> Vec<Said<'a>> {
 }
 
 /// The whole space of numbers of one audit architecture, in ranges.
-fn ranges(family: &Family, calls: &[(Name<'_>, &Rule<'_>)], default: Answer) -> Result<Vec<tree::Range>> {
+fn ranges(family: &Family, calls: &[(Name, &Rule<'_>)], default: Answer) -> Result<Vec<tree::Range>> {
     let mut out = tree::Ranges::default();
     out.push(0, tree::Leaf::Always(Answer::KILL_THREAD));
     for table in &family.tables {

@@ -3,7 +3,10 @@
 //! To make one is a tenth of what a whole container costs, all of it inside one system call that nothing else waits
 //! for. The thread shares memory and descriptors with this one, and nothing of the C library: it is gone before
 //! anything that wants a single thread (clone3 in place of fork, setns of user and time namespaces).
-#![expect(unsafe_code, reason = "clone(2) with a stack of its own; a thread of the standard library costs ten times it")]
+#![expect(
+    unsafe_code,
+    reason = "clone(2) with a stack of its own; a thread of the standard library costs ten times it"
+)]
 
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};

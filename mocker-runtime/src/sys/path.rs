@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags, openat2};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, openat2};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, WhileDoing};
@@ -38,7 +38,12 @@ pub(crate) fn open_in_root(
     resolve(root.as_fd(), path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
 }
 
-/// The same, but refuses a path with a symlink in any place.
+/// Opens an absolute path below this process's own root, by names and links alone.
+pub(crate) fn open_inside(path: &Path, flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+    resolve(CWD, path, flags, ResolveFlags::NO_MAGICLINKS)
+}
+
+/// The same as [`open_in_root`], but refuses a path with a symlink in any place.
 pub(crate) fn open_without_symlinks(
     root: impl AsFd,
     path: &Path,

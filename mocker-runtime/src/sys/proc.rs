@@ -98,6 +98,19 @@ pub(crate) fn read_whole(fd: impl AsFd) -> std::result::Result<String, rustix::i
     }
 }
 
+/// Reads a file of any kind, which usually has fewer bytes than that, to its end.
+pub(crate) fn read_bytes(fd: impl AsFd, usual: usize) -> std::result::Result<Vec<u8>, rustix::io::Errno> {
+    let mut bytes = Vec::with_capacity(usual);
+    loop {
+        bytes.reserve(512);
+        match rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// The same, but an error if it has more bytes than that: a file of procfs may have no end worth waiting for.
 pub(crate) fn read_up_to(fd: impl AsFd, limit: usize) -> std::result::Result<String, rustix::io::Errno> {
     let mut text = Vec::with_capacity(1024);

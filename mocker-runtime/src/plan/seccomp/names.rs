@@ -133,7 +133,7 @@ impl Table {
 
     /// The call through which a call can be made as well, and what its first argument is then: some had no others for
     /// sockets and System V IPC until Linux 4.3 and 5.1, and still have these (socketcall(2), ipc(2)).
-    pub(super) fn multiplexer(self, name: &str) -> Option<(u32, u64)> {
+    pub(super) fn multiplexer(self, name: Name) -> Option<(u32, u64)> {
         if !matches!(self, Self::X86 | Self::S390x | Self::Powerpc64) {
             return None;
         }
@@ -144,7 +144,7 @@ impl Table {
 
     /// The number of a call, if the table has one of that name; a program knows the tables of the machine that it was
     /// built for.
-    pub(super) fn number(self, name: &Name<'_>) -> Option<u32> {
+    pub(super) fn number(self, name: Name) -> Option<u32> {
         numbers::find(self, name)
     }
 

@@ -97,7 +97,7 @@ impl<'a> Plain<'a> {
                     }
                 }
                 if table
-                    .multiplexer(name)
+                    .multiplexer(Name::new(name))
                     .is_some_and(|(outer, inner)| outer == call.number && inner == call.args[0])
                     && holds_but_first(&rule.args, call)
                 {

@@ -1,7 +1,7 @@
 //! Which number a system call has where.
 //!
 //! A profile names hundreds of calls for each table, so the tables are made when the program is compiled: arrays of
-//! numbers in the order of the names' hashes, without a pointer that would have to be moved at each start.
+//! hashes and numbers in the order of the hashes, without a text or a pointer that would have to be moved at each start.
 
 use super::Table;
 
@@ -11,75 +11,85 @@ pub(super) const X32_BIT: u32 = 0x4000_0000;
 /// From here on arm has calls of its own.
 pub(super) const ARM_PRIVATE: u32 = 0x000f_0000;
 
-/// A name with its hash, which is the same for all tables.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::plan::seccomp) struct Name<'a> {
-    text: &'a str,
-    hash: usize,
-}
+/// A name, as its hash: with 64 bits a word that is no call's name is not taken for one by accident, and who writes a
+/// profile could as well name the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::plan::seccomp) struct Name(u64);
 
-impl<'a> Name<'a> {
-    pub(in crate::plan::seccomp) const fn new(text: &'a str) -> Self {
+impl Name {
+    pub(in crate::plan::seccomp) const fn new(text: &str) -> Self {
         // FNV-1a: short, and names are short.
-        let (bytes, mut hash, mut at) = (text.as_bytes(), 0x811c_9dc5_u32, 0);
+        let (bytes, mut hash, mut at) = (text.as_bytes(), 0xcbf2_9ce4_8422_2325_u64, 0);
         while at < bytes.len() {
-            hash = (hash ^ bytes[at] as u32).wrapping_mul(0x0100_0193);
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
             at += 1;
         }
-        Self { text, hash: (hash ^ (hash >> 15)) as usize }
+        Self(hash)
     }
 
-    pub(in crate::plan::seccomp) fn as_str(&self) -> &'a str {
-        self.text
+    /// Where a search for it begins.
+    const fn slot(self) -> usize {
+        (self.0 ^ (self.0 >> 32)) as usize % SLOTS
     }
 }
 
 /// Twice as many as the longest table has, so that a search is short.
 const SLOTS: usize = 1024;
-/// No call has this number.
-const FREE: u16 = u16::MAX;
+/// No name has this hash (the tests look).
+const FREE: Name = Name(0);
 
-/// Puts a call where its name's hash says, or into the next place that is free.
-const fn put(slots: &mut [u16; SLOTS], name: &str, number: i32) {
-    let mut at = Name::new(name).hash % SLOTS;
-    while slots[at] != FREE {
-        at = (at + 1) % SLOTS;
+/// Names and, at the same places, numbers.
+struct Slots {
+    names: [Name; SLOTS],
+    numbers: [u16; SLOTS],
+}
+
+impl Slots {
+    const EMPTY: Self = Self { names: [FREE; SLOTS], numbers: [0; SLOTS] };
+
+    /// Puts a call where its name's hash says, or into the next place that is free.
+    const fn put(&mut self, name: &str, number: i32) {
+        let name = Name::new(name);
+        let mut at = name.slot();
+        while self.names[at].0 != FREE.0 {
+            at = (at + 1) % SLOTS;
+        }
+        (self.names[at], self.numbers[at]) = (name, number as u16);
     }
-    slots[at] = number as u16;
+
+    fn find(&self, name: Name) -> Option<u32> {
+        let places = (0..SLOTS).map(|step| (name.slot() + step) % SLOTS);
+        let mut known = places.filter_map(|at| Some((self.names.get(at)?, self.numbers.get(at)?)));
+        let (found, number) = known.find(|(there, _)| **there == name || **there == FREE)?;
+        (*found == name).then_some(u32::from(*number))
+    }
 }
 
 /// A function that finds a name's number among those that the list has for an architecture.
 macro_rules! table {
     ($arch:ident) => {{
         use syscalls::$arch::Sysno;
-        static NUMBERS: [u16; SLOTS] = {
-            let mut slots = [FREE; SLOTS];
+        static CALLS: Slots = {
+            let mut slots = Slots::EMPTY;
             let mut call = Sysno::first();
             while let Some(next) = call.next() {
-                put(&mut slots, call.name(), call.id());
+                slots.put(call.name(), call.id());
                 call = next;
             }
-            put(&mut slots, call.name(), call.id());
+            slots.put(call.name(), call.id());
             // `next` stops before the last one.
             if call.id() != Sysno::last().id() {
-                put(&mut slots, Sysno::last().name(), Sysno::last().id());
+                slots.put(Sysno::last().name(), Sysno::last().id());
             }
             slots
         };
-        |name: &Name<'_>| {
-            let places = (0..SLOTS).map(|step| (name.hash + step) % SLOTS);
-            let numbers =
-                places.filter_map(|at| NUMBERS.get(at).copied()).take_while(|number| *number != FREE);
-            let named =
-                |number: &u16| Sysno::new(usize::from(*number)).is_some_and(|call| call.name() == name.text);
-            numbers.map(u32::from).find(|number| named(&(*number as u16)))
-        }
+        |name: Name| CALLS.find(name)
     }};
 }
 
 /// A name's number in a table. The tests know all tables; a program, those of the machine that it was built for, since
 /// each is thousands of bytes.
-pub(super) fn find(table: Table, name: &Name<'_>) -> Option<u32> {
+pub(super) fn find(table: Table, name: Name) -> Option<u32> {
     match table {
         #[cfg(any(test, target_arch = "x86_64"))]
         Table::X86_64 => table!(x86_64)(name),
@@ -107,19 +117,21 @@ pub(super) fn find(table: Table, name: &Name<'_>) -> Option<u32> {
 /// As the kernel and the profiles have it: the list gives these two the calls that only processors of 32 bits have, and
 /// one by another name.
 #[cfg(any(test, target_arch = "aarch64", target_arch = "loongarch64"))]
-fn wide(name: &Name<'_>, listed: impl Fn(&Name<'_>) -> Option<u32>) -> Option<u32> {
-    match name.text {
-        "newfstatat" => Some(79),
-        "fstatat" => None,
+fn wide(name: Name, listed: impl Fn(Name) -> Option<u32>) -> Option<u32> {
+    const HERE: Name = Name::new("newfstatat");
+    const LISTED: Name = Name::new("fstatat");
+    match name {
+        HERE => Some(79),
+        LISTED => None,
         _ => listed(name).filter(|number| !(403..=423).contains(number)),
     }
 }
 
 /// What the kernel answers outside its table.
 #[cfg(any(test, target_arch = "aarch64"))]
-fn arm(name: &Name<'_>) -> Option<u32> {
-    let own = ["breakpoint", "cacheflush", "usr26", "usr32", "set_tls", "get_tls"];
-    own.into_iter().zip(ARM_PRIVATE + 1..).find(|(known, _)| *known == name.text).map(|(_, number)| number)
+fn arm(name: Name) -> Option<u32> {
+    const OWN: [Name; 6] = hashed(["breakpoint", "cacheflush", "usr26", "usr32", "set_tls", "get_tls"]);
+    OWN.into_iter().zip(ARM_PRIVATE + 1..).find(|(known, _)| *known == name).map(|(_, number)| number)
 }
 
 /// x32 has x86_64's numbers with a bit, but for calls that take pointers in structures: these follow 512.
@@ -170,8 +182,18 @@ fn x32(number: u32) -> u32 {
     }
 }
 
+/// Names when the program is compiled.
+const fn hashed<const N: usize>(names: [&str; N]) -> [Name; N] {
+    let (mut out, mut at) = ([FREE; N], 0);
+    while at < N {
+        out[at] = Name::new(names[at]);
+        at += 1;
+    }
+    out
+}
+
 /// The calls of linux/net.h, from 1 on.
-pub(super) const SOCKETCALL: [&str; 20] = [
+pub(super) const SOCKETCALL: [Name; 20] = hashed([
     "socket",
     "bind",
     "connect",
@@ -192,22 +214,22 @@ pub(super) const SOCKETCALL: [&str; 20] = [
     "accept4",
     "recvmmsg",
     "sendmmsg",
-];
+]);
 
 /// The calls of linux/ipc.h.
-pub(super) const IPC: [(&str, u64); 12] = [
-    ("semop", 1),
-    ("semget", 2),
-    ("semctl", 3),
-    ("semtimedop", 4),
-    ("msgsnd", 11),
-    ("msgrcv", 12),
-    ("msgget", 13),
-    ("msgctl", 14),
-    ("shmat", 21),
-    ("shmdt", 22),
-    ("shmget", 23),
-    ("shmctl", 24),
+pub(super) const IPC: [(Name, u64); 12] = [
+    (Name::new("semop"), 1),
+    (Name::new("semget"), 2),
+    (Name::new("semctl"), 3),
+    (Name::new("semtimedop"), 4),
+    (Name::new("msgsnd"), 11),
+    (Name::new("msgrcv"), 12),
+    (Name::new("msgget"), 13),
+    (Name::new("msgctl"), 14),
+    (Name::new("shmat"), 21),
+    (Name::new("shmdt"), 22),
+    (Name::new("shmget"), 23),
+    (Name::new("shmctl"), 24),
 ];
 
 #[cfg(test)]
@@ -258,10 +280,10 @@ pub(in crate::plan::seccomp) mod all {
         {
             let numbers = of(table);
             for (name, number) in &numbers {
-                assert_eq!(find(table, &Name::new(name)), Some(*number), "{table:?} {name}");
+                assert_eq!(find(table, Name::new(name)), Some(*number), "{table:?} {name}");
             }
             for name in of(Table::S390x).keys().chain(of(Table::X86).keys()).chain(&["", "no_such_call"]) {
-                assert_eq!(find(table, &Name::new(name)), numbers.get(name).copied(), "{table:?} {name}");
+                assert_eq!(find(table, Name::new(name)), numbers.get(name).copied(), "{table:?} {name}");
             }
             // the newest call of all, with which the list ends
             assert!(numbers.contains_key("file_setattr"), "{table:?}");
@@ -269,8 +291,19 @@ pub(in crate::plan::seccomp) mod all {
     }
 
     #[test]
+    fn no_two_names_have_one_hash() {
+        let tables = [Table::X86_64, Table::X86, Table::Aarch64, Table::Arm, Table::S390x, Table::Powerpc64];
+        let mut names = HashMap::new();
+        for name in tables.into_iter().flat_map(|table| of(table).into_keys()) {
+            assert_ne!(Name::new(name), FREE, "{name}");
+            let other = names.insert(Name::new(name).0, name);
+            assert!(other.is_none_or(|other| other == name), "{name} and {other:?}");
+        }
+    }
+
+    #[test]
     fn calls_of_x32_with_pointers_in_structures_have_numbers_of_their_own() {
-        let number = |name| find(Table::X32, &Name::new(name));
+        let number = |name| find(Table::X32, Name::new(name));
         assert_eq!(number("rt_sigaction"), Some(X32_BIT + 512));
         assert_eq!(number("pwritev2"), Some(X32_BIT + 547));
         assert_eq!(number("read"), Some(X32_BIT));
