@@ -369,7 +369,7 @@ impl Cgroup {
     /// namespace; true if it is gone.
     pub(crate) fn remove_if_empty(&self) -> bool {
         match (&self.scope, &self.dirs[..]) {
-            (None, [dir]) => rustix::fs::rmdir(&dir.path).is_ok(),
+            (None, [dir]) => tree::remove_if_empty(dir),
             _ => false,
         }
     }

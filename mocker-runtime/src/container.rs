@@ -11,6 +11,7 @@
 
 mod adopt;
 pub(crate) mod ahead;
+mod answer;
 mod checkpoint;
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -176,10 +177,11 @@ impl Container {
     /// Waits until nobody else changes the container, then looks at it afresh.
     pub(crate) fn lock(&mut self) -> Result<()> {
         fd::lock(&self.home.fd)?;
-        if !self.home.path.try_exists().unwrap_or(true) {
+        self.record = Record::read(&self.home)?;
+        // Of a container that was deleted meanwhile the record went first.
+        if self.record.is_none() && !self.home.path.try_exists().unwrap_or(true) {
             return Err(not_there(&self.id));
         }
-        self.record = Record::read(&self.home)?;
         Ok(())
     }
 

@@ -133,7 +133,13 @@ fn nothing_but_a_list_costs_more_where_there_are_many_containers() {
     }
     bundle.call(&["delete", "--force", id]).ok();
     let among_many = costs();
-    assert_eq!(alone, among_many, "alone, and beside {OTHERS} others");
+    for ((command, alone), (_, among_many)) in alone.iter().zip(&among_many) {
+        // One more or less where a thread was waited for (`sys/aside.rs`).
+        assert!(
+            alone.abs_diff(*among_many) <= 1,
+            "{command}: {alone} alone, {among_many} beside {OTHERS} others"
+        );
+    }
     let state = alone.iter().find(|(command, _)| *command == "state").unwrap().1;
     assert!(state <= MOST_OF_STATE, "state makes {state} system calls");
     for other in 0..OTHERS {

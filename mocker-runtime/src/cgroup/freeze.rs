@@ -1,9 +1,13 @@
 //! Stopping a container's processes and letting them go on.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Cgroup, read_at, write_file};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::{Cgroup, open_at, read_at, write_file};
 use crate::error::{Error, Kind, Result, WhileDoing};
 
 /// How long the kernel may take to stop all processes; one in an uninterruptible system call can take for ever.
@@ -74,19 +78,22 @@ impl Cgroup {
             write_file(dir, words.file, value)
                 .while_doing(|| format!("write {value:?} to {}", dir.join(words.file).display()))
         };
+        let told_in = dir.join(words.told_in);
+        let act = || format!("read {}", told_in.display());
+        let told = open_at(dir, words.told_in).while_doing(act)?;
         write(value)?;
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_micros(100);
-        while self.is_told(dir, &words)? != (wanted == Freeze::Frozen) {
+        while is_told(&told, &words).while_doing(act)? != (wanted == Freeze::Frozen) {
             if Instant::now() > deadline {
                 if wanted == Freeze::Frozen {
                     write(words.thawed)?;
                 }
                 return Err(Error::new(Kind::Internal, format!("cgroup {} does not obey", dir.display())));
             }
-            // Version 1 tells nobody; look again, less and less often. A fork in between leaves it FREEZING
-            // until the word is written again.
-            std::thread::sleep(pause);
+            // Version 2 tells who waits, but not more often than every 10 ms, and version 1 tells nobody: look again, less
+            // and less often. A fork in between leaves it FREEZING until the word is written again.
+            wait_for_news(&told, pause);
             pause = (pause * 2).min(Duration::from_millis(20));
             if words.file == V1.file {
                 write(value)?;
@@ -94,12 +101,21 @@ impl Cgroup {
         }
         Ok(())
     }
+}
 
-    fn is_told(&self, dir: &Path, words: &Words) -> Result<bool> {
-        let text = read_at(dir, words.told_in)
-            .while_doing(|| format!("read {}", dir.join(words.told_in).display()))?;
-        Ok(text.lines().any(|line| line == words.told))
-    }
+/// Whether the file says so by now.
+fn is_told(file: &OwnedFd, words: &Words) -> std::result::Result<bool, Errno> {
+    let mut text = [0; 256];
+    let length = rustix::io::pread(file, &mut text, 0)?;
+    let mut lines = text.get(..length).unwrap_or_default().split(|byte| *byte == b'\n');
+    Ok(lines.any(|line| line == words.told.as_bytes()))
+}
+
+/// Until the kernel has something new to tell in a file that was read, or for so long (cgroup-v2.rst: "poll and notify").
+fn wait_for_news(file: &OwnedFd, longest: Duration) {
+    let longest = Timespec { tv_sec: 0, tv_nsec: longest.subsec_nanos().into() };
+    // An interruption is only an earlier look.
+    poll(&mut [PollFd::new(file, PollFlags::PRI)], Some(&longest)).ok();
 }
 
 #[cfg(test)]

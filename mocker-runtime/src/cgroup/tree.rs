@@ -162,13 +162,26 @@ fn children(path: &Path) -> Vec<PathBuf> {
 pub(super) fn remove(dir: &Dir) -> Result<()> {
     remove_tree(&dir.path, Instant::now() + PATIENCE)
         .while_doing(|| format!("remove cgroup {}", dir.path.display()))?;
+    remove_above(dir);
+    Ok(())
+}
+
+/// The same where nothing is in it any more; true if it is gone.
+pub(super) fn remove_if_empty(dir: &Dir) -> bool {
+    let gone = rustix::fs::rmdir(&dir.path).is_ok();
+    if gone {
+        remove_above(dir);
+    }
+    gone
+}
+
+fn remove_above(dir: &Dir) {
     for above in dir.path.ancestors().skip(1).take_while(|above| *above != dir.mount) {
         let ours = rustix::fs::stat(above).is_ok_and(|stat| stat.st_mode & 0o7777 == SHARED);
         if !ours || rustix::fs::rmdir(above).is_err() {
             break; // somebody else's, or in use by another container by now
         }
     }
-    Ok(())
 }
 
 fn remove_tree(path: &Path, deadline: Instant) -> Result<()> {

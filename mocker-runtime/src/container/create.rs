@@ -10,7 +10,6 @@ use std::time::SystemTime;
 
 use super::ahead::Ahead;
 use super::id::ContainerId;
-use super::ids;
 use super::notify::{Listener, Notify};
 use super::rdt::Group;
 use super::record::{Init as InitRecord, Record};
@@ -18,10 +17,10 @@ use super::start::Gate;
 use super::status::Status;
 use super::switched::Switched;
 use super::undo::Undo;
-use super::{Container, Home, Root, adopt, network, source, watch};
+use super::{Container, Home, Root, adopt, network, source};
 use crate::bundle::Bundle;
 use crate::bundle::config::Hooks;
-use crate::cgroup::{Cgroup, DeviceRules, Placeholder};
+use crate::cgroup::{Cgroup, Placeholder};
 use crate::checkpoint::stdio;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::hooks::{self, Output};
@@ -297,64 +296,6 @@ impl Creation<'_> {
     fn settings(&self, options: &mut Options) -> Settings {
         let keyring = (options.keyring == init::Keyring::New).then(|| self.id.to_string());
         Settings { console: options.console.take(), preserve_fds: options.preserve_fds, keyring }
-    }
-
-    /// What only the parent may do for init, before init goes on.
-    fn prepare(&self, pid: i32, record: &Record) -> Result<()> {
-        record.cgroup.add(pid)?;
-        if let Some(group) = &record.rdt {
-            group.add(pid)?;
-        }
-        set_oom_score(pid, &self.plan.process)?;
-        self.plan.ids.as_ref().map_or(Ok(()), |maps| ids::map(pid, maps))
-    }
-
-    /// Answers init until it is ready. The device rules come into force when its first word says that its own devices
-    /// are there, before any hook, so that they are about the container alone (as under runc).
-    fn converse(
-        &self,
-        sync: &End,
-        record: &Record,
-        devices: DeviceRules<'_>,
-        hooked: &Cell<bool>,
-    ) -> Result<()> {
-        let mut devices = Some(devices);
-        // The listener comes from another thread of init's, and may come last.
-        let watched = watch::is_wanted(&self.plan.process);
-        let mut awaited = 1 + usize::from(watched);
-        while awaited > 0 {
-            let message = match watched {
-                true => sync.receive_all()?,
-                false => sync.receive()?.map(|message| (message, None)),
-            };
-            let Some((word, listener)) = message else {
-                return Err(Error::new(Kind::Internal, "init died without a word")
-                    .with_hint("the memory limit may be too low for it"));
-            };
-            if !matches!(word, FromInit::Failed(_))
-                && let Some(rules) = devices.take()
-            {
-                record.cgroup.put_devices(rules)?;
-            }
-            match word {
-                FromInit::Ready => awaited -= 1,
-                FromInit::Failed(error) => return Err(error),
-                FromInit::Listener => {
-                    let pid = record.init.map_or(0, |init| init.pid);
-                    watch::hand_over(&self.plan.process, pid, &record.state(Status::Creating), listener)?;
-                    awaited -= 1;
-                }
-                FromInit::RunHooks => {
-                    hooked.set(true);
-                    let output = &Output::open(&self.plan.annotations)?;
-                    let state = record.state(Status::Creating).to_string();
-                    hooks::run_all("prestart", &self.plan.hooks.prestart, &state, output)?;
-                    hooks::run_all("createRuntime", &self.plan.hooks.create_runtime, &state, output)?;
-                    sync.send(&FromParent::Go)?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

@@ -89,11 +89,13 @@ impl Container {
         if let Err(error) = self.note_end(record) {
             log::warn(&error.to_string());
         }
-        // Whatever is left in it would have outlived init.
-        if !record.cgroup.remove_if_empty() {
+        if record.cgroup.remove_if_empty() {
+            record.remove_other_places()?;
+        } else {
+            // Whatever is left in it has outlived init.
             record.cgroup.kill_all()?;
+            record.remove_places()?;
         }
-        record.remove_places()?;
         remove_home(&self.home)?;
         let state = record.state(Status::Stopped).to_string();
         let output = hooks::Output::open(&record.annotations).unwrap_or_else(|error| {
@@ -113,6 +115,11 @@ impl Record {
     /// What the container has outside of its directory.
     fn remove_places(&self) -> Result<()> {
         self.cgroup.remove()?;
+        self.remove_other_places()
+    }
+
+    /// All but the cgroup.
+    fn remove_other_places(&self) -> Result<()> {
         if let Some(number) = self.root_mount {
             source::detach_root(&self.rootfs, number)?;
         }

@@ -16,6 +16,10 @@ impl Task<'_> {
     /// Goes to `process.cwd`, which is made when it is missing, and proves that it is inside the container.
     pub(super) fn enter_cwd(&mut self) -> Result<()> {
         let cwd = &self.process.cwd;
+        if cwd == Path::new("/") {
+            // Where this process has been since it entered the root.
+            return check_inside();
+        }
         let act = || format!("enter {}", cwd.display());
         match rustix::process::chdir(cwd) {
             Err(Errno::NOENT) => {
