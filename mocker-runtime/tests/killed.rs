@@ -41,14 +41,15 @@ fn check_state(bundle: &Bundle, at: usize) {
     let alive = |pid: &serde_json::Value| {
         fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|text| !text.contains(") Z "))
     };
-    if matches!(state["status"].as_str(), Some("created" | "running")) && !alive(&state["pid"]) {
-        // It may have died since; then the next look must say so.
-        state = bundle.state();
-    }
-    match state["status"].as_str().unwrap() {
-        "created" | "running" => assert!(alive(&state["pid"]), "after a kill at {at}: {state}"),
-        "stopped" | "creating" => {}
+    let lives = |state: &serde_json::Value| match state["status"].as_str().unwrap() {
+        "created" | "running" => true,
+        "stopped" | "creating" => false,
         other => unreachable!("{other} after a kill at {at}"),
+    };
+    if lives(&state) && !alive(&state["pid"]) {
+        // It has died since, and a look from after its death must say so.
+        state = bundle.state();
+        assert!(!lives(&state), "after a kill at {at}: {state}");
     }
 }
 
