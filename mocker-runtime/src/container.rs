@@ -71,25 +71,30 @@ impl Root {
             .while_doing(|| format!("make the path {} absolute", path.display()))
     }
 
-    /// All containers, in the order of their ids. One that goes away meanwhile is left out.
-    pub(crate) fn list(&self) -> Result<Vec<Container>> {
+    /// All containers, in the order of their ids, each opened when its turn comes: there may be more of them than a
+    /// process may have descriptors. One that goes away meanwhile is left out.
+    pub(crate) fn list(&self) -> Result<impl Iterator<Item = Container>> {
+        let open = |id: ContainerId| match self.open(&id) {
+            Ok(container) => Some(container),
+            Err(error) if error.kind() == Kind::NotFound => None,
+            Err(error) => {
+                // One container's trouble is no other's.
+                crate::log::warn(&error.to_string());
+                None
+            }
+        };
+        Ok(self.ids()?.into_iter().filter_map(open))
+    }
+
+    fn ids(&self) -> Result<Vec<ContainerId>> {
         let entries = match std::fs::read_dir(&self.0) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.while_doing(|| format!("read {}", self.0.display()))?,
         };
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut ids: Vec<ContainerId> = names.filter_map(|name| name.parse().ok()).collect();
-        ids.sort();
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            match self.open(&id) {
-                Ok(container) => found.push(container),
-                Err(error) if error.kind() == Kind::NotFound => {}
-                // One container's trouble is no other's.
-                Err(error) => crate::log::warn(&error.to_string()),
-            }
-        }
-        Ok(found)
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     fn dir(&self, id: &ContainerId) -> PathBuf {

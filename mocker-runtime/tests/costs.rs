@@ -142,6 +142,13 @@ fn nothing_but_a_list_costs_more_where_there_are_many_containers() {
     }
     let state = alone.iter().find(|(command, _)| *command == "state").unwrap().1;
     assert!(state <= MOST_OF_STATE, "state makes {state} system calls");
+    // Nor are there ever as many descriptors open as there are containers.
+    let line =
+        format!("ulimit -n {}; exec {RUNTIME} --root {} list -q", OTHERS / 4, bundle.state_root().display());
+    let list = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+    let found = String::from_utf8(list.stdout).unwrap().lines().count();
+    let said = String::from_utf8_lossy(&list.stderr);
+    assert_eq!((found, said.lines().next()), (OTHERS, None), "{line}");
     for other in 0..OTHERS {
         fs::remove_dir_all(bundle.state_root().join(format!("other-{other}"))).unwrap();
     }

@@ -30,50 +30,78 @@ impl Quick for List {
     }
 }
 
+/// What the columns of a table say.
+type Row = [String; 6];
+
 impl List {
     pub(super) fn run(self, root: &Root) -> Result<()> {
         let containers = root.list()?;
-        let mut out = std::io::stdout().lock();
-        if self.quiet {
-            return containers.iter().try_for_each(|c| writeln!(out, "{}", c.id()).while_doing(|| "print"));
-        }
-        let states = states(&containers)?;
-        match self.format {
-            Form::Json => print(&serde_json::Value::Array(states)),
-            Form::Table => table(&mut out, &states).while_doing(|| "print"),
-        }
+        let mut owners = Owners::default();
+        let text = match self.format {
+            _ if self.quiet => containers.fold(String::new(), |all, c| all + c.id().as_str() + "\n"),
+            Form::Table => {
+                table(&containers.map(|container| owners.row(&container)).collect::<Result<Vec<_>>>()?)
+            }
+            Form::Json => {
+                let states = containers.map(|container| owners.state(&container)).collect::<Result<_>>()?;
+                return print(&serde_json::Value::Array(states));
+            }
+        };
+        // In one piece, with the last line break: standard output is written to at each otherwise.
+        std::io::stdout().write_all(text.as_bytes()).while_doing(|| "print")
     }
 }
 
-/// The state documents with the names of the containers' users, each of which is looked up once.
-fn states(containers: &[Container]) -> Result<Vec<serde_json::Value>> {
-    let mut names = BTreeMap::new();
-    let state = |container: &Container| {
-        let mut state = container.state()?;
+/// The names of the containers' users, each of which is looked up once.
+#[derive(Default)]
+struct Owners(BTreeMap<u32, String>);
+
+impl Owners {
+    fn of(&mut self, container: &Container) -> Result<&str> {
         let uid = container.owner()?;
-        let name = names.entry(uid).or_insert_with(|| user::name(uid).unwrap_or_else(|| format!("#{uid}")));
-        state["owner"] = name.as_str().into();
+        let name = || user::name(uid).unwrap_or_else(|| format!("#{uid}"));
+        Ok(self.0.entry(uid).or_insert_with(name))
+    }
+
+    /// The state document with the owner's name.
+    fn state(&mut self, container: &Container) -> Result<serde_json::Value> {
+        let mut state = container.state()?;
+        state["owner"] = self.of(container)?.into();
         Ok(state)
-    };
-    containers.iter().map(state).collect()
+    }
+
+    /// The same as words of a table.
+    fn row(&mut self, container: &Container) -> Result<Row> {
+        let (status, owner) = (container.status()?, self.of(container)?.to_owned());
+        let (pid, bundle, created) = match container.record() {
+            Ok(record) => {
+                let bundle = record.bundle.to_string_lossy().into_owned();
+                (record.pid(status).to_string(), bundle, record.created.clone())
+            }
+            Err(_) => Default::default(), // there is none yet
+        };
+        Ok([container.id().to_string(), pid, status.as_str().to_owned(), bundle, created, owner])
+    }
 }
 
 /// Columns as wide as their widest word, and two blanks more, as runc's.
-fn table(out: &mut impl Write, states: &[serde_json::Value]) -> std::io::Result<()> {
-    const COLUMNS: [&str; 6] = ["id", "pid", "status", "bundle", "created", "owner"];
-    let mut rows = vec![COLUMNS.map(str::to_uppercase)];
-    rows.extend(states.iter().map(|state| {
-        COLUMNS.map(|column| match &state[column] {
-            serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Null => String::new(),
-            other => other.to_string(),
-        })
-    }));
-    let width = |at: usize| rows.iter().map(|row| row[at].len()).max().unwrap_or(0).max(10) + 2;
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
-    for row in &rows {
-        let line: String = row.iter().zip(&widths).map(|(word, width)| format!("{word:width$}")).collect();
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+fn table(rows: &[Row]) -> String {
+    const COLUMNS: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
+    let width = |at: usize| {
+        let widest = rows.iter().map(|row| row[at].chars().count()).max();
+        widest.unwrap_or(0).max(COLUMNS[at].len()).max(10) + 2
+    };
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let mut text = String::new();
+    let mut line = |words: [&str; 6]| {
+        for (word, width) in words.into_iter().zip(widths) {
+            text.push_str(word);
+            text.extend(std::iter::repeat_n(' ', width.saturating_sub(word.chars().count())));
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    };
+    line(COLUMNS);
+    rows.iter().for_each(|row| line(row.each_ref().map(String::as_str)));
+    text
 }

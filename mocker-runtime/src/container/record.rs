@@ -105,9 +105,14 @@ impl Record {
             .while_doing(|| format!("write {}", home.path.join(FILE).display()))
     }
 
+    /// Init's pid as `state` tells it: 0 where there is none (any more).
+    pub(crate) fn pid(&self, status: Status) -> i32 {
+        self.init.filter(|_| status != Status::Stopped).map_or(0, |init| init.pid)
+    }
+
     /// runtime.md "State", with the additions that runc prints.
     pub(crate) fn state(&self, status: Status) -> serde_json::Value {
-        let pid = self.init.filter(|_| status != Status::Stopped).map_or(0, |init| init.pid);
+        let pid = self.pid(status);
         serde_json::json!({
             "ociVersion": self.oci_version,
             "id": self.id,
