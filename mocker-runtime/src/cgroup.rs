@@ -7,6 +7,7 @@
 mod dbus;
 mod detect;
 mod device;
+mod device_rules;
 mod freeze;
 mod oom;
 mod scope;
@@ -23,6 +24,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use detect::mode;
+pub(crate) use device_rules::DeviceRules;
 pub(crate) use freeze::Freeze;
 pub(crate) use oom::{Oom, OomWatch};
 pub(crate) use scope::choose;
@@ -53,17 +55,6 @@ pub(crate) struct Cgroup {
     dirs: Vec<Dir>,
     /// The unit, where systemd makes it
     scope: Option<systemd::Scope>,
-}
-
-/// Device rules on their way into a container's cgroup.
-#[derive(Debug)]
-pub(crate) enum DeviceRules<'a> {
-    /// There is nobody to have them
-    None,
-    /// For the files of version 1
-    Lists(&'a [plan::Rule]),
-    /// A program that the kernel has proved, for version 2
-    Program(OwnedFd),
 }
 
 /// The directories that this process is in: what a container has to show that has none of its own.
@@ -158,40 +149,6 @@ impl Cgroup {
         self.resolve(writes).iter().try_for_each(|write| self.write(write))
     }
 
-    /// Does all of the work on the device rules that can be done before they come into force.
-    pub(crate) fn load_devices<'a>(&self, plan: &'a plan::Cgroup) -> Result<DeviceRules<'a>> {
-        if !rustix::process::geteuid().is_root() {
-            // Device rules take rights that no ordinary user has; neither can a user's container make a device.
-            return Ok(DeviceRules::None);
-        }
-        match (plan.mode, self.unified_dir()) {
-            (CgroupMode::V1, _) => Ok(DeviceRules::Lists(&plan.devices)),
-            (CgroupMode::V2, Some(_)) => {
-                let loaded = crate::sys::bpf::load_device_program(&device::program(&plan.devices));
-                self.forgive(loaded.map(DeviceRules::Program), DeviceRules::None)
-            }
-            _ => Ok(DeviceRules::None),
-        }
-    }
-
-    /// From now on the device rules hold.
-    pub(crate) fn put_devices(&self, rules: DeviceRules<'_>) -> Result<()> {
-        let result = match rules {
-            DeviceRules::None => return Ok(()),
-            DeviceRules::Lists(rules) => self.write_device_lists(rules),
-            DeviceRules::Program(program) => self.attach_device_program(&program),
-        };
-        self.forgive(result, ())
-    }
-
-    /// Root of a user namespace has no rights over devices either.
-    fn forgive<T>(&self, result: Result<T>, otherwise: T) -> Result<T> {
-        match result {
-            Err(error) if (refused(&error) || self.dirs.is_empty()) && rootless::forgives() => Ok(otherwise),
-            result => result,
-        }
-    }
-
     /// The directory that has a controller.
     fn dir_of(&self, controller: &str) -> Option<&Dir> {
         self.dirs
@@ -234,24 +191,6 @@ impl Cgroup {
             ))),
             result => result.while_doing(|| format!("write {value:?} to {}", dir.path.join(file).display())),
         }
-    }
-
-    fn write_device_lists(&self, rules: &[plan::Rule]) -> Result<()> {
-        let Some(dir) = self.dir_of("devices") else {
-            return Err(Error::unsupported("this host has no cgroup controller \"devices\""));
-        };
-        for (file, line) in device::lists(rules) {
-            write_file(&dir.path, file, &line)
-                .while_doing(|| format!("write {line:?} to {}", dir.path.join(file).display()))?;
-        }
-        Ok(())
-    }
-
-    fn attach_device_program(&self, program: &OwnedFd) -> Result<()> {
-        let Some(dir) = self.unified_dir() else {
-            return Ok(());
-        };
-        crate::sys::bpf::attach_device_program(open_dir(&dir.path)?.as_fd(), program.as_fd())
     }
 
     /// The directory in the tree of version 2, if the host mounts one.
