@@ -165,3 +165,35 @@ fn the_version_costs_little_more_than_the_start_of_a_program() {
     let calls = count_all(Command::new("sh").args(words).stdout(Stdio::null()).spawn().unwrap());
     assert!(calls <= MOST, "--version makes {calls} system calls");
 }
+
+/// What valgrind counts of a command that makes no call it does not know (clone3, pidfd_send_signal and mounts), which depends on neither the machine nor its mood.
+fn instructions(words: &[&str]) -> u64 {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", RUNTIME]).args(words);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let count = said.lines().find_map(|line| line.split_once("Collected : ")).unwrap().1;
+    count.parse().unwrap()
+}
+
+#[test]
+fn short_commands_take_no_more_instructions_than_before() {
+    const NAME: &str = "short_commands_take_no_more_instructions_than_before";
+    if skip(NAME, Need::Root) || skip(NAME, Need::Program("valgrind")) {
+        return;
+    }
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.write();
+    bundle.create().ok();
+    let (root, id) = (bundle.state_root(), bundle.id.as_str());
+    let root = root.to_str().unwrap();
+    for (words, most) in [
+        (&["--version"][..], 480_000),
+        (&["--root", root, "state", id], 830_000),
+        (&["--root", root, "list"], 760_000),
+    ] {
+        let count = instructions(words);
+        assert!(count <= most, "{words:?}: {count} instructions");
+    }
+}

@@ -11,15 +11,14 @@ pub(crate) struct Ahead(Option<NewNetwork>);
 
 impl Ahead {
     /// Begins a network namespace where the container gets one of its own that belongs to this process's user
-    /// namespace. Devices that move in are told by init's pid where to, so init must be born in it then.
+    /// namespace. An ordinary user's always has another. Devices that move in are told by init's pid where to, so init must be born in it then.
     pub(crate) fn begin(config: &Config<'_>) -> Self {
         let Some(linux) = &config.linux else { return Self::default() };
         let has = |kind: &str| linux.namespaces.iter().find(|namespace| &*namespace.kind == kind);
         let made =
             has("network").is_some_and(|namespace| namespace.path.as_deref().unwrap_or_default().is_empty());
         let apart = has("user").is_none() && linux.net_devices.is_empty();
-        let begin = made && apart && rustix::process::geteuid().is_root();
-        Self(begin.then(NewNetwork::begin).flatten())
+        Self((made && apart).then(NewNetwork::begin).flatten())
     }
 
     /// The namespace, once it is there; None: init is to be born into one.
