@@ -120,6 +120,33 @@ fn a_device_that_no_rule_allows_cannot_be_opened_and_an_allowed_one_can() {
 }
 
 #[test]
+fn device_rules_are_in_force_before_the_first_hook() {
+    if skip("device_rules_are_in_force_before_the_first_hook", Need::Root) {
+        return;
+    }
+    // The first runs in the runtime's own cgroup until it enters the container's, the second as a child of init's.
+    for (phase, seen) in [("createRuntime", "open\nshut\n"), ("createContainer", "shut\n")] {
+        let bundle = Bundle::new(&["true"]);
+        let (path, out) = (own_path(&bundle), bundle.path().join("out"));
+        let bundle = bundle.set("/linux/cgroupsPath", json!(path));
+        let procs = dir(&bundle, "devices").join("cgroup.procs");
+        // 1:11 is /dev/kmsg: there on every kernel, and not among the default devices
+        let node = bundle.path().join("node");
+        let script = format!(
+            "mknod {0} c 1 11; head -c 0 {0} && echo open >>{1}; echo 0 >{2}; head -c 0 {0} || echo shut >>{1}",
+            node.display(),
+            out.display(),
+            procs.display()
+        );
+        let hook =
+            json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] }]);
+        let bundle = bundle.set(&format!("/hooks/{phase}"), hook);
+        bundle.run().ok();
+        assert_eq!(fs::read_to_string(&out).unwrap(), seen, "{phase}");
+    }
+}
+
+#[test]
 fn a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone() {
     if skip("a_cgroup_with_processes_of_somebody_else_is_refused_and_left_alone", Need::Root) {
         return;
