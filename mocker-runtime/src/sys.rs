@@ -2,7 +2,7 @@
 //! arguments when they fail, so that a caller adds only what the wrapper cannot know.
 //!
 //! Knows nothing of containers. Where rustix or nix has a safe call, it is used; raw system calls are
-//! here for what neither has (clone3, mount_setattr, close_range, bpf, keyctl, sched_setattr, ioprio_set,
+//! here for what neither has (clone, clone3, mount_setattr, close_range, bpf, keyctl, sched_setattr, ioprio_set,
 //! sched_setaffinity, set_mempolicy).
 
 pub(crate) mod aside;

@@ -11,7 +11,8 @@ pub(crate) struct Ahead(Option<NewNetwork>);
 
 impl Ahead {
     /// Begins a network namespace where the container gets one of its own that belongs to this process's user
-    /// namespace. An ordinary user's always has another. Devices that move in are told by init's pid where to, so init must be born in it then.
+    /// namespace; an ordinary user's container always has another. Devices that move in are told by init's pid where
+    /// to, so init must be born in it then.
     pub(crate) fn begin(config: &Config<'_>) -> Self {
         let Some(linux) = &config.linux else { return Self::default() };
         let has = |kind: &str| linux.namespaces.iter().find(|namespace| &*namespace.kind == kind);

@@ -8,8 +8,8 @@ use crate::container::switched::{join, part_time};
 use crate::error::Result;
 use crate::sys::{ids, ns};
 
-/// Enters the network namespace that was made ahead, and those given by path; pid was the parent's to enter, and mount comes last. With a user namespace among
-/// them this process was born in all of them (`container/adopt.rs`).
+/// Enters the network namespace that was made ahead, and those given by path; pid was the parent's to enter, and mount
+/// comes last. With a user namespace among them this process was born in all of them (`container/adopt.rs`).
 pub(super) fn namespaces(init: &mut Init<'_>) -> Result<()> {
     if let Some(network) = init.network.take() {
         ns::join(network.as_fd(), libc::CLONE_NEWNET as u64)?;
