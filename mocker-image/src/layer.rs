@@ -23,7 +23,7 @@ mod pax;
 mod tree;
 pub mod unpacked;
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use crate::digest::Digest;
 use crate::error::{Context, Result};
@@ -45,13 +45,13 @@ pub struct Layer {
 
 impl Layer {
     /// Reads the layer to its end, checking the diffID, and keeps nothing.
-    pub fn verify<R: Read>(&self, blob: R) -> Result<()> {
+    pub fn verify<R: BufRead>(&self, blob: R) -> Result<()> {
         let name = || self.name.clone();
         Unpacked::open(blob, self.compression, &self.diff_id).and_then(Unpacked::finish).while_doing(name)
     }
 
     /// Applies the layer to a root, checking the diffID at the end. A second thread inflates.
-    pub fn apply<R: Read + Send + 'static>(&self, blob: R, extractor: &mut Extractor) -> Result<()> {
+    pub fn apply<R: BufRead + Send + 'static>(&self, blob: R, extractor: &mut Extractor) -> Result<()> {
         let name = || self.name.clone();
         let mut unpacked = Ahead::open(blob, self.compression, &self.diff_id).while_doing(name)?;
         extractor.layer(&mut unpacked as &mut dyn BufRead).while_doing(name)?;

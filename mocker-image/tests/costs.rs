@@ -84,8 +84,9 @@ fn a_file_takes_four_system_calls_and_a_directory_few_more() {
         // 75 more directories, 21 files fewer
         let dir = (unpack(&dirs, manner) - base) as f64 / 75.0 + (a_file * 21) as f64 / 75.0;
         assert!(dir <= a_dir, "{manner}: {dir} calls for each directory");
+        // the threads that inflate and that finish files among it
         let rest = base - 100 * a_file;
-        assert!(rest <= 312 + 40 * listed, "{manner}: {rest} calls for anything but files");
+        assert!(rest <= 375 + 40 * listed, "{manner}: {rest} calls for anything but files");
     }
 }
 

@@ -49,6 +49,31 @@ fn every_kind_of_entry_is_made_with_its_owner_mode_time_and_attributes() {
 }
 
 #[test]
+fn hundreds_of_small_files_are_whole_though_later_entries_link_replace_and_hide_them() {
+    let test = "hundreds_of_small_files_are_whole_though_later_entries_link_replace_and_hide_them";
+    if skip(test, Need::Root) {
+        return;
+    }
+    let file = |layer: Layer, n: usize| layer.file(format!("d/{n}"), format!("first {n}"));
+    let mut one = (0..300).fold(Layer::new(), file).hardlink("d/linked", "d/299");
+    // still in the same batch as what they replace
+    one = one.file("d/298", "second").symlink("d/297", "nowhere").file("d/empty", "");
+    let two = Layer::new().file("d/1", "upper").whiteout("d/2").hardlink("d/lower", "d/3");
+    with(&Image::new().layer(&one).layer(&two), |place, reference, _| {
+        place.unpack(reference).ok();
+        for n in (3..297).chain([0, 299]) {
+            assert_eq!(text(place, &format!("d/{n}")), format!("first {n}"));
+        }
+        let read = ["d/linked", "d/298", "d/empty", "d/1", "d/lower"].map(|name| text(place, name));
+        assert_eq!(read, ["first 299", "second", "", "upper", "first 3"]);
+        assert!(!place.rootfs().join("d/2").try_exists().unwrap());
+        let all = tree::read(&place.rootfs());
+        assert_eq!(all[Path::new("d/297")].kind, "symlink");
+        assert!((3..297).all(|n| all[Path::new(&format!("d/{n}"))].mtime == all[Path::new("d/empty")].mtime));
+    });
+}
+
+#[test]
 fn gnu_names_and_pax_names_and_gnu_tars_sparse_files_come_out_alike() {
     if skip("gnu_names_and_pax_names_and_gnu_tars_sparse_files_come_out_alike", Need::Program("tar")) {
         return;

@@ -140,21 +140,27 @@ fn a_full_disk_under_the_bundle_leaves_nothing() {
     if skip("a_full_disk_under_the_bundle_leaves_nothing", Need::Root) {
         return;
     }
-    with(&Image::new().layer(&Layer::new().file("big", vec![7; 400_000])), |place, reference, _| {
-        let dir = place.path("mount");
-        std::fs::create_dir(&dir).unwrap();
-        let (mount, store) = (quoted(&dir), quoted(&place.store()));
-        let script = format!(
-            "mount -t tmpfs -o size=100k none {mount} && {PROGRAM} --root {store} unpack --copy {reference} {mount}/b; \
+    // one that the extractor writes itself, and many that are finished beside it
+    let small = (0..200).fold(Layer::new(), |layer, n| layer.file(format!("small-{n}"), vec![7; 2000]));
+    for (layer, entry) in [(Layer::new().file("big", vec![7; 400_000]), "\"big\""), (small, "\"small-")] {
+        with(&Image::new().layer(&layer), |place, reference, _| {
+            let dir = place.path("mount");
+            std::fs::create_dir(&dir).unwrap();
+            let (mount, store) = (quoted(&dir), quoted(&place.store()));
+            let script = format!(
+                "mount -t tmpfs -o size=100k none {mount} && {PROGRAM} --root {store} unpack --copy {reference} {mount}/b; \
              code=$?; ls -A {mount}; exit $code"
-        );
-        let outcome: common::Outcome =
-            in_mount_namespace("sh").args(["-c", &script]).output().unwrap().into();
-        assert_eq!(outcome.stdout, "");
-        let error = outcome.error();
-        assert!(error.ends_with("entry \"big\": write: No space left on device"), "{error}");
-        place.assert_nothing_left();
-    });
+            );
+            let outcome: common::Outcome =
+                in_mount_namespace("sh").args(["-c", &script]).output().unwrap().into();
+            assert_eq!(outcome.stdout, "");
+            let error = outcome.error();
+            assert!(error.ends_with(": write: No space left on device"), "{error}");
+            assert_eq!(error.matches(&format!("entry {entry}")).count(), 1, "{error}");
+            assert_eq!(error.matches("entry").count(), 1, "{error}");
+            place.assert_nothing_left();
+        });
+    }
 }
 
 #[test]

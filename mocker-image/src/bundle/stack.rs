@@ -4,7 +4,7 @@
 //! that the kernel itself writes whiteouts, copies what is linked to, and merges directories.
 
 use std::fs::Permissions;
-use std::io::Read;
+use std::io::BufRead;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ impl<'a> Stack<'a> {
     }
 
     /// Fills one layer; those below it are there.
-    pub fn fill(&self, n: usize, layer: &Layer, blob: impl Read + Send + 'static) -> Result<()> {
+    pub fn fill(&self, n: usize, layer: &Layer, blob: impl BufRead + Send + 'static) -> Result<()> {
         let Some(making) = self.store.begin_layer(&self.chain[n])? else {
             return layer.verify(blob);
         };

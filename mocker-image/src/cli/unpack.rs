@@ -20,6 +20,7 @@ use crate::interrupt;
 use crate::layer::extract::{Extractor, Manner, Ownership};
 use crate::layer::ids::{Ids, Range};
 use crate::layer::inventory;
+use crate::layer::unpacked::buffered;
 use crate::place::Place;
 use crate::reference::Reference;
 use crate::store::Store;
@@ -182,7 +183,7 @@ impl Unpack {
         let image = load(source, self.remote.platform.as_ref(), global)?;
         let mut extractor = Extractor::new(&stage.rootfs(), self.manner()?)?;
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
-            layer(&image, n)?.apply(source.blob(descriptor)?, &mut extractor)?;
+            layer(&image, n)?.apply(buffered(source.blob(descriptor)?), &mut extractor)?;
         }
         let config = self.describe(&global.root()?, &image, &stage)?;
         stage.finish(&config)
@@ -208,7 +209,8 @@ impl Unpack {
             for (n, descriptor) in image.manifest.layers.iter().enumerate().filter(|(n, _)| missing[*n]) {
                 let gone =
                     || Error::new(Kind::NotFound, format!("blob {descriptor} vanished from the store"));
-                stack.fill(n, &layer(&image, n)?, store.blob(descriptor)?.ok_or_else(gone)?)?;
+                let blob = buffered(store.blob(descriptor)?.ok_or_else(gone)?);
+                stack.fill(n, &layer(&image, n)?, blob)?;
             }
             self.stacked(&store, &image, &stack, (stage, way))
         })();

@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::load::load;
 use crate::image::tree::layer;
 use crate::interrupt;
+use crate::layer::unpacked::buffered;
 use crate::place::Place;
 use crate::store::Bad;
 
@@ -59,7 +60,7 @@ impl Verify {
         let guarded = witness.guard(&*source);
         let image = load(&guarded, self.remote.platform.as_ref(), global)?;
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
-            layer(&image, n)?.verify(source.blob(descriptor)?)?;
+            layer(&image, n)?.verify(buffered(source.blob(descriptor)?))?;
         }
         let blobs = image.manifest.layers.len() + 2;
         let by: Vec<String> = self.key.iter().map(|key| key.display().to_string()).collect();

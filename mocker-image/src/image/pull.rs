@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -25,6 +25,7 @@ use crate::digest::{Check, Digest};
 use crate::error::{Context, Error, Kind, Result};
 use crate::interrupt::heed;
 use crate::layer::Layer;
+use crate::layer::unpacked::buffered;
 use crate::media::{Compression, is_document};
 use crate::progress::{Teller, size};
 use crate::reference::Reference;
@@ -115,7 +116,7 @@ impl<'a> Pull<'a> {
         &self,
         image: &Image,
         which: Which<'_>,
-        mut each: impl FnMut(usize, &Layer, Box<dyn Read + Send>) -> Result<()>,
+        mut each: impl FnMut(usize, &Layer, Box<dyn BufRead + Send>) -> Result<()>,
     ) -> Result<()> {
         let mut arriving: HashMap<Digest, Arc<Progress>> = HashMap::new();
         let mut missing = Vec::new();
@@ -157,10 +158,10 @@ impl<'a> Pull<'a> {
     fn stored(
         &self,
         descriptor: &Descriptor,
-        each: impl FnOnce(Box<dyn Read + Send>) -> Result<()>,
+        each: impl FnOnce(Box<dyn BufRead + Send>) -> Result<()>,
     ) -> Result<()> {
         let gone = || Error::new(Kind::NotFound, format!("blob {descriptor} vanished from the store"));
-        let read = each(Box::new(self.store.blob(descriptor)?.ok_or_else(gone)?));
+        let read = each(Box::new(buffered(self.store.blob(descriptor)?.ok_or_else(gone)?)));
         if read.as_ref().is_err_and(|e| e.kind() == Kind::Invalid) {
             self.store.discard(&descriptor.digest)?;
         }

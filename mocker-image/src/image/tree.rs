@@ -9,6 +9,7 @@ use super::{Image, Source};
 use crate::error::{Context, Result};
 use crate::layer::Layer;
 use crate::layer::extract::{Extractor, Manner};
+use crate::layer::unpacked::buffered;
 use crate::media::Compression;
 
 /// A folder below TMPDIR or /var/tmp, removed with this.
@@ -34,7 +35,7 @@ impl Tree {
         let mask = rustix::process::umask(Mode::empty());
         let mut extractor = Extractor::new(&this.dir, manner)?;
         for (n, descriptor) in image.manifest.layers.iter().enumerate() {
-            layer(image, n)?.apply(source.blob(descriptor)?, &mut extractor)?;
+            layer(image, n)?.apply(buffered(source.blob(descriptor)?), &mut extractor)?;
         }
         rustix::process::umask(mask);
         Ok(this)

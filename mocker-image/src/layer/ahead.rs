@@ -40,7 +40,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Opens a blob that must be packed as its media type says, and begins to inflate it. Where this is dropped before
     /// the end, nobody waits for the thread: the blob may come from a registry that has fallen silent.
-    pub(super) fn open<R: Read + Send + 'static>(
+    pub(super) fn open<R: BufRead + Send + 'static>(
         blob: R,
         compression: Compression,
         diff_id: &Digest,
@@ -68,7 +68,7 @@ impl Ahead {
 }
 
 /// Fills piece after piece; without an error if nobody wants more.
-fn inflate<R: Read>(
+fn inflate<R: BufRead>(
     mut inflated: Inflated<R>,
     empty: &Receiver<Vec<u8>>,
     full: &SyncSender<Piece>,

@@ -10,6 +10,7 @@
 //! Nothing is followed but parent directories, and those only inside the root (see `tree`). What
 //! stands in the way is replaced, except that a directory stays a directory.
 
+mod finish;
 mod make;
 mod whiteout;
 
@@ -29,6 +30,7 @@ use super::entry::{Entry, Kind};
 use super::ids::{Ids, To};
 use super::tree::{Folder, Tree, components};
 use crate::error::{Context, Error, Kind as ErrorKind, Result};
+use finish::Finisher;
 
 /// Whose files the archive's become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,7 @@ pub struct Extractor {
     made: HashSet<u64>,
     seed: RandomState,
     lowest: bool,
+    finisher: Finisher,
 }
 
 impl Extractor {
@@ -105,7 +108,7 @@ impl Extractor {
     fn at(tree: Tree, manner: Manner, lowest: bool) -> Self {
         let (last, made, seed) = (HashMap::new(), HashSet::new(), RandomState::new());
         let Manner { ownership, ids, keep_dirlinks } = manner;
-        Self { tree, ownership, ids, keep_dirlinks, last, made, seed, lowest }
+        Self { tree, ownership, ids, keep_dirlinks, last, made, seed, lowest, finisher: Finisher::default() }
     }
 
     /// Begins with a directory that has the content of lower layers.
@@ -121,7 +124,9 @@ impl Extractor {
                 map(&mut entry, ids).while_doing(|| format!("entry {}", entry.display()))?;
             }
             self.entry(&entry, &mut archive).while_doing(|| format!("entry {}", entry.display()))?;
+            self.finisher.hand_on()?;
         }
+        self.finisher.end()?;
         self.lowest = false;
         self.made.clear();
         self.settle()

@@ -38,10 +38,14 @@ pub(super) fn checksum_is_right(block: &Block) -> bool {
     let Ok(want) = number(&block[148..156], "checksum") else {
         return false;
     };
-    let byte = |(i, b): (usize, &u8)| if (148..156).contains(&i) { b' ' } else { *b };
-    let unsigned: i64 = block.iter().enumerate().map(|x| i64::from(byte(x))).sum();
-    let signed: i64 = block.iter().enumerate().map(|x| i64::from(byte(x).cast_signed())).sum();
-    want == unsigned || want == signed
+    // The field itself counts as eight blanks. Plain sums, so that the compiler makes wide ones of them.
+    let unsigned = |bytes: &[u8]| bytes.iter().map(|&b| u32::from(b)).sum::<u32>();
+    let blanks = 8 * u32::from(b' ');
+    if want == i64::from(unsigned(block) - unsigned(&block[148..156]) + blanks) {
+        return true;
+    }
+    let signed = |bytes: &[u8]| bytes.iter().map(|&b| i32::from(b.cast_signed())).sum::<i32>();
+    want == i64::from(signed(block) - signed(&block[148..156])) + i64::from(blanks)
 }
 
 #[cfg(test)]
@@ -60,6 +64,17 @@ mod tests {
             (b"-1\0\0\0\0\0\0", None),
         ] {
             assert_eq!(number(field, "size").ok(), want, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_checksum_is_the_sum_of_unsigned_or_of_signed_bytes_with_blanks_in_its_place() {
+        let mut block = [0_u8; BLOCK];
+        (block[0], block[1], block[511]) = (b'a', 0xe4, 0xff);
+        let unsigned = 97 + 0xe4 + 0xff + 8 * 32;
+        for (sum, right) in [(unsigned, true), (unsigned - 512, true), (unsigned - 256, false), (0, false)] {
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            assert_eq!(checksum_is_right(&block), right, "{sum}");
         }
     }
 }

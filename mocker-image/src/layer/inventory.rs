@@ -2,7 +2,7 @@
 //! changed without unpacking the image once more.
 //!
 //! ```text
-//! file       directories, each after those in it: the root's is the last
+//! file       directories, in any order
 //! directory  its entries, in the order in which the file system has them
 //! entry      length of the name (u8), name, facts and mark (u64 each), then 0, or 1 and the place and the length of
 //!            what is in this directory, or 2 and the digest (hexadecimal) of attributes and content
@@ -15,16 +15,16 @@
 //! was made in the tick in which the list was written is in doubt, as is what was touched; then the image has to say.
 //! A file with several names is touched when one of them goes, so it has a digest, which says the same with less work.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod list;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -33,15 +33,6 @@ use super::entry::text;
 use super::tree::names;
 use crate::digest::Hasher;
 use crate::error::{Context, Error, Result};
-
-/// Directories in directories that are listed: each is a descriptor. A deeper tree gets no list.
-const DEEPEST: usize = 256;
-/// Bytes for the names that the kernel gives at once.
-const NAMES: usize = 32 << 10;
-/// The most bytes of a file that gets a digest.
-const LARGEST: i64 = 16 << 20;
-/// Files with several names that are remembered at once.
-const LINKED: usize = 1 << 12;
 
 /// What an entry ends with.
 const NOTHING: u8 = 0;
@@ -74,95 +65,17 @@ struct Block {
 pub fn write(root: &Path, to: &Path) -> Result<Option<Head>> {
     let step = || format!("write {}", to.display());
     let file = File::options().write(true).create_new(true).mode(0o644).open(to).while_doing(step)?;
-    let names = [const { MaybeUninit::uninit() }; NAMES];
-    let mut writer = Writer { out: BufWriter::new(file), at: 0, names, linked: HashMap::new() };
     let root = rustix::fs::openat(CWD, root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let Some(root) = writer.directory(&root.while_doing(step)?, 0).while_doing(step)? else {
+    let listed = list::all(&file, &root.while_doing(step)?).while_doing(step)?;
+    let Some(root) = listed else {
         std::fs::remove_file(to).while_doing(step)?;
         return Ok(None);
     };
-    let file = writer.out.into_inner().map_err(io::IntoInnerError::into_error).while_doing(step)?;
     // Since Linux 6.13 whoever looks at a file's times makes those of its next change exact.
     file.metadata().while_doing(step)?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).while_doing(step)?;
     let done = file.metadata().while_doing(step)?;
     Ok(Some(Head { since: [done.ctime().cast_unsigned(), done.ctime_nsec().cast_unsigned()], root }))
-}
-
-struct Writer {
-    out: BufWriter<File>,
-    at: u64,
-    names: [MaybeUninit<u8>; NAMES],
-    /// Digests of files with several names, by their inodes.
-    linked: HashMap<u64, Option<String>>,
-}
-
-impl Writer {
-    fn directory(&mut self, dir: &OwnedFd, depth: usize) -> Result<Option<Block>> {
-        if depth > DEEPEST {
-            return Ok(None);
-        }
-        crate::interrupt::check()?;
-        let (mut entries, mut below) = (Vec::new(), Vec::new());
-        let mut found = RawDir::new(dir, &mut self.names);
-        while let Some(entry) = found.next() {
-            let entry = entry?;
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            entries.push(u8::try_from(name.count_bytes()).map_err(|_| Error::invalid("a name is too long"))?);
-            entries.extend_from_slice(name.to_bytes());
-            for word in facts(&stat).into_iter().chain(mark(&stat)) {
-                entries.extend_from_slice(&word.to_le_bytes());
-            }
-            if is_directory(&stat) {
-                entries.push(DIRECTORY);
-                below.push((entries.len(), name.to_owned()));
-                entries.extend_from_slice(&[0; 16]);
-            } else if may_lose_a_name(&stat)
-                && let Some(hex) = linked_digest(&mut self.linked, (dir, name.to_bytes()), stat.st_ino)?
-            {
-                entries.push(DIGEST);
-                entries.extend_from_slice(hex.as_bytes());
-            } else {
-                entries.push(NOTHING);
-            }
-        }
-        for (place, name) in below {
-            let step = || format!("list {}", text(name.to_bytes()));
-            let child = open(dir, name.to_bytes()).while_doing(step)?;
-            let Some(Block { at, len }) = self.directory(&child, depth + 1)? else { return Ok(None) };
-            entries[place..place + 8].copy_from_slice(&at.to_le_bytes());
-            entries[place + 8..place + 16].copy_from_slice(&len.to_le_bytes());
-        }
-        self.out.write_all(&entries)?;
-        let block = Block { at: self.at, len: entries.len() as u64 };
-        self.at += block.len;
-        Ok(Some(block))
-    }
-}
-
-/// The digest of a file that may have been seen under another name.
-fn linked_digest(
-    linked: &mut HashMap<u64, Option<String>>,
-    (dir, name): (&OwnedFd, &[u8]),
-    inode: u64,
-) -> Result<Option<String>> {
-    if linked.len() > LINKED {
-        linked.clear();
-    }
-    Ok(match linked.entry(inode) {
-        Entry::Occupied(known) => known.get().clone(),
-        Entry::Vacant(new) => new.insert(digest(dir, name)?).clone(),
-    })
-}
-
-/// Whether a file has several names and is worth a digest.
-fn may_lose_a_name(stat: &Stat) -> bool {
-    let file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    file && stat.st_nlink > 1 && stat.st_size <= LARGEST
 }
 
 /// Of a file's attributes and content; `None` where its mode closes it to whoever asks.

@@ -14,7 +14,7 @@ use gzip::Gzip;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::unpacked::Unpacked;
+use super::unpacked::{Unpacked, buffered};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, Kind, Result};
 use crate::home;
@@ -96,7 +96,7 @@ impl Read for At {
 /// Unpacks a layer, checks it, and packs it as is wished.
 pub fn repack(blob: Blob, layer: &Descriptor, packing: Packing, diff_id: Option<&str>) -> Result<Packed> {
     let id = diff_id.map_or_else(|| Ok(layer.digest.clone()), str::parse)?;
-    let mut unpacked = Unpacked::open(blob, Compression::of(&layer.media_type)?, &id)?;
+    let mut unpacked = Unpacked::open(buffered(blob), Compression::of(&layer.media_type)?, &id)?;
     let mut packer = Packer::new(packing)?;
     io::copy(&mut unpacked, &mut packer)?;
     unpacked.finish()?;

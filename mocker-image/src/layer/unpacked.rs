@@ -1,10 +1,13 @@
 //! A layer's archive, unpacked and hashed while it is read.
 
+mod gzip;
+
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
+use gzip::Gzip;
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Context, Error, Kind, Result};
@@ -15,7 +18,12 @@ use crate::progress::size;
 /// Bytes between inflation and the archive's reader; fits a second-level cache.
 pub(super) const WINDOW: usize = 128 * 1024;
 /// Bytes between the blob's reader and inflation.
-const INPUT: usize = 64 * 1024;
+pub const INPUT: usize = 64 * 1024;
+
+/// A blob as it is unpacked: with a buffer, unless its reader has one.
+pub fn buffered<R: Read>(blob: R) -> BufReader<R> {
+    BufReader::with_capacity(INPUT, blob)
+}
 
 /// Inflates a stream whose format is known and whose digest nobody knows, as far as an honest one goes.
 pub fn decoder<R: BufRead + Send + 'static>(
@@ -109,7 +117,7 @@ struct Counted<R> {
     seen: u64,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: BufRead> Read for Counted<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buf)?;
         self.seen += n as u64;
@@ -117,34 +125,45 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-enum Decoder<R: Read> {
-    Plain(BufReader<Counted<R>>),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted<R>>>>),
-    Zstd(zstd::stream::read::Decoder<'static, BufReader<Counted<R>>>),
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.seen += n as u64;
+        self.inner.consume(n);
+    }
 }
 
-impl<R: Read> Decoder<R> {
+enum Decoder<R: BufRead> {
+    Plain(Counted<R>),
+    Gzip(Box<Gzip<Counted<R>>>),
+    Zstd(zstd::stream::read::Decoder<'static, Counted<R>>),
+}
+
+impl<R: BufRead> Decoder<R> {
     /// How many packed bytes were read.
     fn packed(&self) -> u64 {
         match self {
-            Self::Plain(blob) => blob.get_ref().seen,
-            Self::Gzip(decoder) => decoder.get_ref().get_ref().seen,
-            Self::Zstd(decoder) => decoder.get_ref().get_ref().seen,
+            Self::Plain(blob) => blob.seen,
+            Self::Gzip(decoder) => decoder.get_ref().seen,
+            Self::Zstd(decoder) => decoder.get_ref().seen,
         }
     }
 }
 
 /// A layer's bytes as they come out of its blob, hashed by nobody.
-pub(super) struct Inflated<R: Read> {
+pub(super) struct Inflated<R: BufRead> {
     decoder: Decoder<R>,
     /// Bytes that came out.
     out: u64,
 }
 
-impl<R: Read> Inflated<R> {
+impl<R: BufRead> Inflated<R> {
     /// Opens a blob that must be packed as its media type says.
     pub(super) fn open(blob: R, compression: Compression) -> Result<Self> {
-        let mut blob = BufReader::with_capacity(INPUT, Counted { inner: blob, seen: 0 });
+        let mut blob = Counted { inner: blob, seen: 0 };
         let seen = Compression::sniff(blob.fill_buf()?);
         if seen != compression {
             let (says, is) = (compression.name(), seen.name());
@@ -152,7 +171,7 @@ impl<R: Read> Inflated<R> {
         }
         let decoder = match compression {
             Compression::None => Decoder::Plain(blob),
-            Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(blob))),
+            Compression::Gzip => Decoder::Gzip(Box::new(Gzip::new(blob))),
             Compression::Zstd => Decoder::Zstd(zstd::stream::read::Decoder::with_buffer(blob)?),
             other => {
                 let what = format!("a layer in {} has no media type", other.name());
@@ -187,7 +206,7 @@ impl<R: Read> Inflated<R> {
 }
 
 /// The unpacked bytes of a layer; every byte lent out was hashed before.
-pub struct Unpacked<R: Read> {
+pub struct Unpacked<R: BufRead> {
     inflated: Inflated<R>,
     window: Vec<u8>,
     start: usize,
@@ -196,7 +215,7 @@ pub struct Unpacked<R: Read> {
     want: Digest,
 }
 
-impl<R: Read> Unpacked<R> {
+impl<R: BufRead> Unpacked<R> {
     /// Opens a blob that must be packed as its media type says.
     pub fn open(blob: R, compression: Compression, diff_id: &Digest) -> Result<Self> {
         let (inflated, window) = (Inflated::open(blob, compression)?, vec![0; WINDOW]);
@@ -239,7 +258,7 @@ pub(super) fn drain(mut from: impl BufRead) -> Result<()> {
     }
 }
 
-impl<R: Read> Read for Unpacked<R> {
+impl<R: BufRead> Read for Unpacked<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let n = self.fill_buf()?.read(buf)?;
         self.consume(n);
@@ -247,7 +266,7 @@ impl<R: Read> Read for Unpacked<R> {
     }
 }
 
-impl<R: Read> BufRead for Unpacked<R> {
+impl<R: BufRead> BufRead for Unpacked<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);

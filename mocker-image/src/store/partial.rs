@@ -12,7 +12,7 @@
 //! memory does not grow with the image.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,9 @@ use crate::image::Descriptor;
 
 /// After this long nobody comes back for what a killed program left.
 const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// Bytes of the file that the reader takes at once.
+const READ: usize = 128 << 10;
 
 /// What asking to write a blob gives.
 #[derive(Debug)]
@@ -173,6 +176,8 @@ struct State {
     file: Option<Arc<File>>,
     len: u64,
     end: Option<Result<()>>,
+    /// Whether the reader waits: waking nobody is a system call, too.
+    waits: bool,
 }
 
 impl Progress {
@@ -183,23 +188,32 @@ impl Progress {
     fn begin(&self, file: Arc<File>, len: u64) {
         let mut state = self.state();
         (state.file, state.len) = (Some(file), len);
-        self.changed.notify_all();
+        self.tell(state);
     }
 
     fn grow(&self, len: u64) {
-        self.state().len = len;
-        self.changed.notify_all();
+        let mut state = self.state();
+        state.len = len;
+        self.tell(state);
+    }
+
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        if std::mem::take(&mut state.waits) {
+            drop(state);
+            self.changed.notify_all();
+        }
     }
 
     /// How the writer ended; the first word counts.
     pub fn end(&self, how: Result<()>) {
-        self.state().end.get_or_insert(how);
-        self.changed.notify_all();
+        let mut state = self.state();
+        state.end.get_or_insert(how);
+        self.tell(state);
     }
 
     /// A reader that begins at the first byte and waits for the last.
     pub fn tail(self: &Arc<Self>) -> Tail {
-        Tail { progress: Arc::clone(self), at: 0 }
+        Tail { progress: Arc::clone(self), at: 0, buffer: Vec::new(), start: 0, end: 0 }
     }
 }
 
@@ -207,7 +221,12 @@ impl Progress {
 #[derive(Debug)]
 pub struct Tail {
     progress: Arc<Progress>,
+    /// The first byte that it does not have.
     at: u64,
+    buffer: Vec<u8>,
+    /// What of the buffer is still to be read.
+    start: usize,
+    end: usize,
 }
 
 impl Tail {
@@ -220,6 +239,7 @@ impl Tail {
                 (_, Some(file)) if state.len > self.at => return Ok(Some((Arc::clone(file), state.len))),
                 (Some(Ok(())), _) => return Ok(None),
                 (None, _) => {
+                    state.waits = true;
                     state = self.progress.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
                 }
             }
@@ -227,18 +247,32 @@ impl Tail {
     }
 }
 
+impl BufRead for Tail {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end
+            && let Some((file, len)) = self.wait()?
+        {
+            self.buffer.resize(READ, 0);
+            let room = READ.min(usize::try_from(len - self.at).unwrap_or(READ));
+            let n = file.read_at(&mut self.buffer[..room], self.at)?;
+            if n == 0 {
+                return Err(Error::invalid("a blob's file became shorter while it was read").into());
+            }
+            (self.start, self.end) = (0, n);
+            self.at += n as u64;
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.start = self.end.min(self.start + n);
+    }
+}
+
 impl Read for Tail {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some((file, len)) = self.wait()? else {
-            return Ok(0);
-        };
-        let room = buf.len().min(usize::try_from(len - self.at).unwrap_or(usize::MAX));
-        match file.read_at(&mut buf[..room], self.at)? {
-            0 => Err(Error::invalid("a blob's file became shorter while it was read").into()),
-            n => {
-                self.at += n as u64;
-                Ok(n)
-            }
-        }
+        let n = self.fill_buf()?.read(buf)?;
+        self.consume(n);
+        Ok(n)
     }
 }

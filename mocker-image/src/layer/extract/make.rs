@@ -9,6 +9,7 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::finish::{Dress, SMALL};
 use super::{Extractor, Last, Ownership, Place, os, privileged, times};
 use crate::error::{Context, Error, Result};
 use crate::layer::archive::Archive;
@@ -20,6 +21,10 @@ use crate::layer::tree::{Folder, components};
 impl Extractor {
     pub(super) fn file(&mut self, entry: &Entry, place: &Place<'_>, archive: &mut Archive<'_>) -> Result<()> {
         let file = self.create(entry.mode, place).while_doing(|| "create the file")?;
+        let says_owner = self.ownership == Ownership::Caller && (entry.uid, entry.gid) != (0, 0);
+        if entry.size <= SMALL && entry.runs.is_none() && entry.xattrs.is_empty() && !says_owner {
+            return self.finisher.later(file, self.dress(entry, place), &entry.path, archive);
+        }
         match &entry.runs {
             None => copy(archive, &file)?,
             Some(runs) => copy_runs(archive, &file, runs, entry.size)?,
@@ -110,19 +115,22 @@ impl Extractor {
     }
 
     fn dress_file(&self, entry: &Entry, place: &Place<'_>, file: &File) -> Result<()> {
-        let root = (entry.uid, entry.gid) == (0, 0) && !place.parent.gives_its_group();
-        let chown = self.ownership != Ownership::Caller && !root;
-        if chown {
-            rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
-                .while_doing(|| format!("give it to {}:{}", entry.uid, entry.gid))?;
-        }
-        // Writing and a change of owner drop set-uid and set-gid: the mode comes after both.
-        if entry.mode & 0o7000 != 0 {
-            rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode)).while_doing(|| "set its mode")?;
-        }
+        let dress = self.dress(entry, place);
+        dress.owner_and_mode(file)?;
         self.xattrs(entry, |name, value| rustix::fs::fsetxattr(file, name, value, XattrFlags::empty()))?;
         self.say_owner(entry, file)?;
-        rustix::fs::futimens(file, &times(entry.mtime)).while_doing(|| "set its times")
+        dress.times(file)
+    }
+
+    /// What a new file lacks.
+    fn dress(&self, entry: &Entry, place: &Place<'_>) -> Dress {
+        let root = (entry.uid, entry.gid) == (0, 0) && !place.parent.gives_its_group();
+        let chown = self.ownership != Ownership::Caller && !root;
+        Dress {
+            owner: chown.then_some((entry.uid, entry.gid)),
+            mode: (entry.mode & 0o7000 != 0).then_some(entry.mode),
+            mtime: entry.mtime,
+        }
     }
 
     pub(super) fn symlink(&mut self, entry: &Entry, place: &Place<'_>) -> Result<()> {
