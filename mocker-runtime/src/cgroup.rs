@@ -13,6 +13,7 @@ mod oom;
 mod scope;
 mod stats;
 mod systemd;
+mod tasks;
 mod tree;
 mod update;
 
@@ -29,6 +30,7 @@ pub(crate) use freeze::Freeze;
 pub(crate) use oom::{Oom, OomWatch};
 pub(crate) use scope::choose;
 pub(crate) use systemd::{Placeholder, owner};
+pub(crate) use tasks::TaskFiles;
 
 use detect::hierarchies;
 
@@ -247,13 +249,19 @@ impl Cgroup {
         }
     }
 
-    /// Moves a process into the directories of version 1 (it was born in that of version 2, if it may be).
+    /// Moves a process that is no copy of this program into the directories of version 1 (it was born in that of
+    /// version 2, if it may be); others move themselves, see [`Cgroup::open_task_files`].
     pub(crate) fn add(&self, pid: i32) -> Result<()> {
         for dir in self.dirs.iter().filter(|dir| !dir.controllers.is_empty()) {
             write_file(&dir.path, "cgroup.procs", &pid.to_string())
                 .while_doing(|| format!("move process {pid} to cgroup {}", dir.path.display()))?;
         }
-        self.add_to_scope(pid)
+        self.attach_to_scope(pid)
+    }
+
+    /// Moves a process to where systemd's placeholder waits for it.
+    pub(crate) fn add_to_scope(&self, pid: i32) -> Result<()> {
+        if self.scope.is_some() { self.add(pid) } else { Ok(()) }
     }
 
     /// Kills every process in the cgroup and below it.

@@ -22,6 +22,7 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::TaskFiles;
 use crate::container::record::{Init as InitRecord, Record};
 use crate::container::source::Sources;
 use crate::container::start::Gate;
@@ -65,6 +66,8 @@ pub(crate) struct Init<'a> {
     switch: Switch,
     /// What the parent has opened of the host
     sources: Sources,
+    /// Its cgroups of version 1
+    tasks: TaskFiles,
     /// The new network namespace, where it was made ahead
     network: Option<OwnedFd>,
     /// Where hooks write
@@ -82,18 +85,18 @@ type Step = (&'static str, fn(&mut Init<'_>) -> Result<()>);
 
 /// What `create` does.
 const STEPS: &[Step] = &[
-    ("begin", begin),                          // cgroups and id maps are the parent's work
-    ("join the namespaces", join::namespaces), // before anything is changed in them
+    ("begin", begin),                                         // id maps are the parent's work
+    ("join the namespaces", join::namespaces),                // before anything is changed in them
     ("become root of the user namespace", join::become_root), // needs the id maps
     ("leave the parent's session", |init| init.task.leave_session()), // before the terminal
-    ("prepare the root file system", rootfs::prepare), // nothing reaches the host from here on
-    ("mount the filesystems", mount::mount_all), // needs the host's paths
-    ("make the devices", device::make_all),    // needs the mounts on /dev
+    ("prepare the root file system", rootfs::prepare),        // nothing reaches the host from here on
+    ("mount the filesystems", mount::mount_all),              // needs the host's paths
+    ("make the devices", device::make_all),                   // needs the mounts on /dev
     ("turn streams that lead nowhere inside", stdio::reopen_null), // needs the null device
-    ("set up the terminal", console::set_up),  // needs devpts
-    ("run the hooks outside", run_outer_hooks), // namespaces are there, the root is not changed
-    ("run the hooks inside", run_create_container_hooks), // likewise
-    ("set the sysctls", settings::sysctls),    // needs the host's /proc, writable
+    ("set up the terminal", console::set_up),                 // needs devpts
+    ("run the hooks outside", run_outer_hooks),               // namespaces are there, the root is not changed
+    ("run the hooks inside", run_create_container_hooks),     // likewise
+    ("set the sysctls", settings::sysctls),                   // needs the host's /proc, writable
     ("set the names", settings::names),
     ("set the security labels", |init| init.task.set_labels()), // needs the host's /proc
     ("enter the root file system", rootfs::enter),              // the host's paths end here
@@ -126,6 +129,7 @@ pub(crate) struct Birth {
     pub(crate) gate: Option<Gate>,
     pub(crate) switch: Switch,
     pub(crate) sources: Sources,
+    pub(crate) tasks: TaskFiles,
     pub(crate) network: Option<OwnedFd>,
     pub(crate) output: hooks::Output,
     /// The root's mount, for a container without a mount namespace of its own
@@ -135,10 +139,10 @@ pub(crate) struct Birth {
 
 /// Runs all steps; comes back never.
 pub(crate) fn run(plan: &Plan, birth: Birth) -> ! {
-    let Birth { record, sync, gate, switch, sources, network, output, root, settings } = birth;
+    let Birth { record, sync, gate, switch, sources, tasks, network, output, root, settings } = birth;
     if let Ok(task) = Task::new(&plan.process, sync, settings) {
         let mut init =
-            Init { plan, record, gate, switch, sources, network, output, task, root, chrooted: false };
+            Init { plan, record, gate, switch, sources, tasks, network, output, task, root, chrooted: false };
         if let Err(error) = run_steps(&mut init, STEPS) {
             init.task.fail(error);
         } else if let Err(error) = run_steps(&mut init, LAST) {
@@ -177,8 +181,9 @@ impl Init<'_> {
     }
 }
 
-/// Waits for the parent's first word.
+/// Goes to its cgroups, waits for the parent's first word.
 fn begin(init: &mut Init<'_>) -> Result<()> {
+    init.tasks.enter()?;
     match init.task.sync.wait_go()? {
         FromParent::Begin(pid) => {
             init.record.init = Some(InitRecord { pid, start_time: 0 });

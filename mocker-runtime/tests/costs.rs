@@ -197,3 +197,27 @@ fn short_commands_take_no_more_instructions_than_before() {
         assert!(count <= most, "{words:?}: {count} instructions");
     }
 }
+
+/// The kernel lets whoever moves another process wait until all of the machine's forks and exits are through.
+#[test]
+fn processes_go_to_their_cgroups_of_version_1_by_themselves() {
+    let test = "processes_go_to_their_cgroups_of_version_1_by_themselves";
+    if skip(test, Need::Root) || skip(test, Need::CgroupV1) {
+        return;
+    }
+    let (short, long) = (Bundle::new(&["true"]), Bundle::new(&["sleep", "1000"]));
+    short.write();
+    long.write().call_detached(&["run", "--detach", &long.id]).ok();
+    for (bundle, words) in [(&short, &["run", &short.id][..]), (&long, &["exec", &long.id, "true"])] {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-z", "-e", "trace=open,openat", RUNTIME, "--root"]).arg(bundle.state_root());
+        let out = command.args(words).current_dir(bundle.path()).stdin(Stdio::null()).output().unwrap();
+        let trace = String::from_utf8_lossy(&out.stderr);
+        assert!(!trace.contains("/cgroup.procs\""), "{words:?} moves a process: {trace}");
+        assert!(trace.matches("/tasks\"").count() > 1, "{words:?} moves none: {trace}");
+    }
+    let own = fs::read_to_string(format!("/proc/{}/cgroup", long.state()["pid"])).unwrap();
+    let elsewhere = own.lines().find(|line| !line.ends_with(&*long.id));
+    assert_eq!(elsewhere, None, "{own}");
+    long.call(&["delete", "--force", &long.id]).ok();
+}

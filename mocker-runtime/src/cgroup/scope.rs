@@ -107,7 +107,7 @@ impl Cgroup {
     }
 
     /// Where a process could not be born in its scope, systemd moves it.
-    pub(super) fn add_to_scope(&self, pid: i32) -> Result<()> {
+    pub(super) fn attach_to_scope(&self, pid: i32) -> Result<()> {
         let (Some(scope), Some(dir)) = (&self.scope, self.unified_dir()) else { return Ok(()) };
         match dir.mount.join(unified_path(pid)?).starts_with(&dir.path) {
             true => Ok(()),

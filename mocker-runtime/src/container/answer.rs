@@ -14,7 +14,7 @@ use crate::sync::{End, FromInit, FromParent};
 impl Creation<'_> {
     /// What only the parent may do for init, before init goes on.
     pub(super) fn prepare(&self, pid: i32, record: &Record) -> Result<()> {
-        record.cgroup.add(pid)?;
+        record.cgroup.add_to_scope(pid)?;
         if let Some(group) = &record.rdt {
             group.add(pid)?;
         }

@@ -257,7 +257,7 @@ impl Creation<'_> {
         let (sources, output) = (source::open(self.plan)?, Output::open(&self.plan.annotations)?);
         let (ours, theirs) = sync::pair()?;
         let in_cgroup = &container.record()?.cgroup;
-        let cgroup = in_cgroup.open_unified()?;
+        let (cgroup, tasks) = (in_cgroup.open_unified()?, in_cgroup.open_task_files()?);
         let namespaces = &self.plan.namespaces;
         let network = std::mem::take(&mut inherited.options.ahead).finish();
         // The cgroup namespace is parted from later, once init is in its cgroups: its root is where it was made.
@@ -286,8 +286,18 @@ impl Creation<'_> {
                 let Some(record) = record else { clone::exit_now(1) }; // there always is one
                 let settings = self.settings(&mut inherited.options);
                 let Inherited { options: Options { switch, .. }, gate, root } = inherited;
-                let birth =
-                    Birth { record, sync: theirs, gate, switch, sources, network, output, root, settings };
+                let birth = Birth {
+                    record,
+                    sync: theirs,
+                    gate,
+                    switch,
+                    sources,
+                    tasks,
+                    network,
+                    output,
+                    root,
+                    settings,
+                };
                 init::run(self.plan, birth)
             }
         }

@@ -126,7 +126,8 @@ impl Entry<'_> {
         let entered = switched::follow(&init, &self.namespaces)?;
         let user = self.namespaces.has(libc::CLONE_NEWUSER);
         let root = self.foreign_root()?;
-        let target = Target { init, namespaces: self.namespaces.all() & !entered, user, root };
+        let tasks = self.cgroup.open_task_files()?;
+        let target = Target { init, namespaces: self.namespaces.all() & !entered, user, root, tasks };
         if let Some(processors) = &self.process.affinity.initial {
             sched::set_affinity(processors)?;
         }
@@ -166,7 +167,7 @@ impl Entry<'_> {
     ) -> Result<()> {
         let Running { child, sync } = running;
         let pid = child.pid.as_raw_nonzero().get();
-        self.cgroup.add(pid)?;
+        self.cgroup.add_to_scope(pid)?;
         set_oom_score(pid, self.process)?;
         sync.send(&FromParent::Begin(pid))?;
         let watched = watch::is_wanted(self.process);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +101,7 @@ impl Record {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         rustix::fs::openat(&home.fd, FRESH, flags, Mode::from_raw_mode(0o600))
             .and_then(|fd| write_all(&fd, &text))
-            .and_then(|()| rustix::fs::renameat(&home.fd, FRESH, &home.fd, FILE))
+            .and_then(|()| replace(home))
             .while_doing(|| format!("write {}", home.path.join(FILE).display()))
     }
 
@@ -124,6 +124,16 @@ impl Record {
             "annotations": self.annotations,
             "owner": "",
         })
+    }
+}
+
+/// Puts the fresh record in the place of the one before. ext4 writes a file to the disk at once that is renamed over
+/// another, which a record that no restart of the machine outlives need not be; of two that change places it does not.
+fn replace(home: &Home) -> std::result::Result<(), Errno> {
+    match rustix::fs::renameat_with(&home.fd, FRESH, &home.fd, FILE, RenameFlags::EXCHANGE) {
+        Ok(()) => rustix::fs::unlinkat(&home.fd, FRESH, AtFlags::empty()),
+        // There is none before it, or the file system cannot exchange.
+        Err(_) => rustix::fs::renameat(&home.fd, FRESH, &home.fd, FILE),
     }
 }
 

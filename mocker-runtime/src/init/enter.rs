@@ -7,6 +7,7 @@ use rustix::fs::OFlags;
 
 use super::rootfs;
 use super::task::{Settings, Task};
+use crate::cgroup::TaskFiles;
 use crate::error::{Error, Kind, Result, WhileDoing};
 use crate::log;
 use crate::plan::numa::{ANY_PROCESSOR, Affinity};
@@ -25,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) user: bool,
     /// The container's root, where it shares the runtime's mount namespace
     pub(crate) root: Option<OwnedFd>,
+    /// Its cgroups of version 1
+    pub(crate) tasks: TaskFiles,
 }
 
 /// Everything that the steps share.
@@ -37,7 +40,7 @@ struct Enter<'a> {
 type Step = (&'static str, fn(&mut Enter<'_>) -> Result<()>);
 
 const STEPS: &[Step] = &[
-    ("begin", begin), // cgroups are the parent's work
+    ("begin", begin), // with the cgroups of version 1
     ("leave the parent's session", |enter| enter.task.leave_session()),
     ("set the security labels", |enter| enter.task.set_labels()), // needs the host's /proc
     ("join the namespaces", join),
@@ -70,8 +73,9 @@ pub(crate) fn run(process: &Process, target: Target, sync: End, settings: Settin
     clone::exit_now(255)
 }
 
-/// The process is in its cgroup by now, which decides on what its processors may be.
+/// Affinity comes after the cgroups, which decide on what the process's processors may be.
 fn begin(enter: &mut Enter<'_>) -> Result<()> {
+    enter.target.tasks.enter()?;
     match enter.task.sync.wait_go()? {
         FromParent::Begin(_) => match &enter.task.process.affinity {
             Affinity { last: Some(processors), .. } => sched::set_affinity(processors),
@@ -87,7 +91,7 @@ fn begin(enter: &mut Enter<'_>) -> Result<()> {
 }
 
 fn join(enter: &mut Enter<'_>) -> Result<()> {
-    let Target { init, namespaces, user, root } = &enter.target;
+    let Target { init, namespaces, user, root, .. } = &enter.target;
     if *namespaces != 0 {
         ns::join_all(init.as_fd(), *namespaces)?;
     }

@@ -159,11 +159,9 @@ fn parse_rules<'a>(given: &'a [SeccompRule<'a>]) -> Result<Vec<Rule<'a>>> {
 }
 
 /// What a rule says of a number.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Said<'a> {
     number: u32,
-    /// In the profile's order
-    place: u64,
     rule: &'a Rule<'a>,
     /// Of a call that is made through this number: what the first argument is then
     through: Option<u64>,
@@ -174,14 +172,38 @@ fn said<'a>(table: Table, calls: &[(Name, &'a Rule<'a>)]) -> Vec<Said<'a>> {
     let mut out = Vec::with_capacity(calls.len() + calls.len() / 8);
     for (name, rule) in calls {
         if let Some(number) = table.number(*name) {
-            out.push(Said { number, place: out.len() as u64, rule, through: None });
+            out.push(Said { number, rule, through: None });
         }
         if let Some((number, call)) = table.multiplexer(*name) {
-            out.push(Said { number, place: out.len() as u64, rule, through: Some(call) });
+            out.push(Said { number, rule, through: Some(call) });
         }
     }
-    // By place too, which is cheaper than a sort that keeps the order.
-    out.sort_unstable_by_key(|said| (u64::from(said.number) << 32) | said.place);
+    in_order(out, *table.space().start())
+}
+
+/// Numbers are dense, so that each goes to a place of its own, which is cheaper than comparing them with each other; the
+/// few that are not (arm's own) come last and are sorted.
+fn in_order(said: Vec<Said<'_>>, first: u32) -> Vec<Said<'_>> {
+    const DENSE: usize = 1024;
+    const NONE: usize = usize::MAX;
+    // Of each number the first thing said, and of each thing the next one of the same number.
+    let (mut heads, mut next) = ([NONE; DENSE], vec![NONE; said.len()]);
+    let (mut out, mut rest) = (Vec::with_capacity(said.len()), Vec::new());
+    for (at, one) in said.iter().enumerate().rev() {
+        match (heads.get_mut((one.number - first) as usize), next.get_mut(at)) {
+            (Some(head), Some(next)) => *next = std::mem::replace(head, at),
+            _ => rest.push(*one),
+        }
+    }
+    for mut at in heads {
+        while let (Some(one), Some(next)) = (said.get(at), next.get(at)) {
+            out.push(*one);
+            at = *next;
+        }
+    }
+    rest.reverse();
+    rest.sort_by_key(|said| said.number);
+    out.append(&mut rest);
     out
 }
 
