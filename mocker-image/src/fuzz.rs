@@ -1,9 +1,13 @@
 //! Doors for the fuzz targets: each reader of bytes that come from outside, none of which may panic, hang or
 //! grow without bounds. The micro-benches use them too, and nothing else.
 
+use std::io::Read;
+
+use crate::digest::Digest;
 use crate::image::{Config, Document};
 use crate::layer::archive::Archive;
-use crate::media::OCI_MANIFEST;
+use crate::layer::unpacked::Unpacked;
+use crate::media::{Compression, OCI_MANIFEST};
 use crate::reference::Reference;
 use crate::registry;
 
@@ -45,4 +49,15 @@ pub fn tar(mut bytes: &[u8]) -> (usize, u64) {
         }
     }
     (entries, content)
+}
+
+/// A layer in gzip, of at most 4 MiB as another reader unpacks it: that reader's length, and our reader's complaint where
+/// it does not come to the same bytes. None: the other reader refuses it too, or it is longer.
+pub fn gzip(bytes: &[u8]) -> Option<(usize, Result<(), String>)> {
+    const MOST: u64 = 4 << 20;
+    let mut content = Vec::new();
+    let read = flate2::bufread::MultiGzDecoder::new(bytes).take(MOST + 1).read_to_end(&mut content);
+    let theirs = read.is_ok() && content.len() as u64 <= MOST;
+    let ours = Unpacked::open(bytes, Compression::Gzip, &Digest::of(&content)).and_then(Unpacked::finish);
+    theirs.then(|| (content.len(), ours.map_err(|error| error.to_string())))
 }

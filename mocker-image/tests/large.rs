@@ -59,7 +59,8 @@ fn peak(place: &Place, words: &[&str]) -> u64 {
     })
     .unwrap();
     assert!(child.wait().unwrap().success(), "{words:?}");
-    assert!(most > 1000, "{words:?} was not seen at work");
+    // What is removed in a moment may be gone between two looks.
+    assert!(most > 1000 || words[0] == "remove", "{words:?} was not seen at work");
     most
 }
 

@@ -7,8 +7,13 @@
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: &[Target] =
-    &[("reference", reference), ("manifest", manifest), ("challenge", challenge), ("tar", tar)];
+pub const TARGETS: &[Target] = &[
+    ("reference", reference),
+    ("manifest", manifest),
+    ("challenge", challenge),
+    ("tar", tar),
+    ("gzip", gzip),
+];
 
 /// What a name is written as is the same name, and no path can climb in it.
 fn reference(bytes: &[u8]) {
@@ -33,6 +38,13 @@ fn tar(bytes: &[u8]) {
     let (entries, content) = mocker_image::fuzz::tar(bytes);
     assert!(entries * 512 <= bytes.len(), "{entries} entries");
     assert!(content <= bytes.len() as u64, "{content} bytes of content");
+}
+
+/// What another reader unpacks, ours unpacks to the same bytes.
+fn gzip(bytes: &[u8]) {
+    if let Some((length, ours)) = mocker_image::fuzz::gzip(bytes) {
+        assert_eq!(ours, Ok(()), "{length} bytes");
+    }
 }
 
 #[cfg(test)]
@@ -61,5 +73,6 @@ mod tests {
         assert!(mocker_image::fuzz::challenge(&text("challenge/bearer")));
         assert!(mocker_image::fuzz::tar(&read("tar/gnu.tar").unwrap()).0 > 3);
         assert!(mocker_image::fuzz::tar(&read("tar/pax.tar").unwrap()).0 > 3);
+        assert_eq!(mocker_image::fuzz::gzip(&read("gzip/members.gz").unwrap()), Some((47, Ok(()))));
     }
 }
