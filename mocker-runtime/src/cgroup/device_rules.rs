@@ -21,15 +21,15 @@ pub(crate) enum DeviceRules<'a> {
 impl Cgroup {
     /// Does all of the work on the device rules that can be done before they come into force.
     pub(crate) fn load_devices<'a>(&self, plan: &'a plan::Cgroup) -> Result<DeviceRules<'a>> {
-        if !rustix::process::geteuid().is_root() {
-            // Device rules take rights that no ordinary user has; neither can a user's container make a device.
-            return Ok(DeviceRules::None);
-        }
+        // Device rules take rights that no ordinary user has; neither can a user's container make a device.
+        let is_root = || rustix::process::geteuid().is_root();
         match (plan.mode, self.unified_dir()) {
-            (CgroupMode::V1, _) => Ok(DeviceRules::Lists(&plan.devices)),
+            (CgroupMode::V1, _) if is_root() => Ok(DeviceRules::Lists(&plan.devices)),
             (CgroupMode::V2, Some(_)) => {
-                let loaded = crate::sys::bpf::load_device_program(&device::program(&plan.devices));
-                self.forgive(loaded.map(DeviceRules::Program), DeviceRules::None)
+                match crate::sys::bpf::load_device_program(&device::program(&plan.devices)) {
+                    Err(_) if !is_root() => Ok(DeviceRules::None),
+                    loaded => self.forgive(loaded.map(DeviceRules::Program), DeviceRules::None),
+                }
             }
             _ => Ok(DeviceRules::None),
         }

@@ -220,7 +220,7 @@ impl Creation<'_> {
         let home = self.root.make(self.id)?;
         let dir = home.path.clone();
         undo.push(move || std::fs::remove_dir_all(&dir).while_doing(|| format!("remove {}", dir.display())));
-        record.save(&home)?;
+        record.save_first(&home)?;
         let placeholder = record.cgroup.make(&self.plan.cgroup, self.id.as_str())?;
         let made = record.cgroup.clone();
         undo.push(move || made.kill_all().and_then(|()| made.remove()));

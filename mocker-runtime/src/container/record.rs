@@ -95,13 +95,22 @@ impl Record {
         }
     }
 
+    /// Writes the first one, whole: whoever reads meanwhile sees none or all of it.
+    pub(crate) fn save_first(&self, home: &Home) -> Result<()> {
+        self.write(home, |home| rustix::fs::renameat(&home.fd, FRESH, &home.fd, FILE))
+    }
+
     /// Writes it whole: whoever reads meanwhile sees the old one or the new one.
     pub(crate) fn save(&self, home: &Home) -> Result<()> {
+        self.write(home, replace)
+    }
+
+    fn write(&self, home: &Home, put: fn(&Home) -> std::result::Result<(), Errno>) -> Result<()> {
         let text = serde_json::to_vec(self).while_doing(|| "write the record")?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
         rustix::fs::openat(&home.fd, FRESH, flags, Mode::from_raw_mode(0o600))
             .and_then(|fd| write_all(&fd, &text))
-            .and_then(|()| replace(home))
+            .and_then(|()| put(home))
             .while_doing(|| format!("write {}", home.path.join(FILE).display()))
     }
 
@@ -132,7 +141,7 @@ impl Record {
 fn replace(home: &Home) -> std::result::Result<(), Errno> {
     match rustix::fs::renameat_with(&home.fd, FRESH, &home.fd, FILE, RenameFlags::EXCHANGE) {
         Ok(()) => rustix::fs::unlinkat(&home.fd, FRESH, AtFlags::empty()),
-        // There is none before it, or the file system cannot exchange.
+        // The file system cannot exchange.
         Err(_) => rustix::fs::renameat(&home.fd, FRESH, &home.fd, FILE),
     }
 }
